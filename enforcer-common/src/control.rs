@@ -1,0 +1,41 @@
+//! The `control` map: which policy is active.
+
+use crate::layout::Layout;
+
+/// The only element of the `control` map.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// Slot of the active policy, 0 or 1; one aligned store activates.
+    pub active: u32,
+    /// Timer ticks per second, measured at load.
+    pub jiffies_per_second: u32,
+    /// Until this tick (`jiffies`, 64 bit) TCP segments in mid-stream may open
+    /// a flow where a conduit allows it; 0 for never.
+    pub pickup_until: u64,
+    /// Shape of `drop_counters`.
+    pub drops: DropTable,
+    /// The tables of both policies.
+    pub slots: [Layout; 2],
+}
+
+/// How `drop_counters` is indexed; see [`crate::counter`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DropTable {
+    /// Zone ids there is room for.
+    pub zones: u32,
+    /// Cells from one destination zone to the next; 0 when destinations share
+    /// a cell.
+    pub to_stride: u32,
+    /// Cells from one source zone to the next, in the part for pairs.
+    pub from_stride: u32,
+    /// Index of the first cell of drops whose destination is not known.
+    pub singles: u32,
+}
+
+const _: () = assert!(size_of::<Control>() == 176);
+
+// SAFETY: `repr(C)`, no padding, and every bit pattern is a value.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for Control {}

@@ -1,0 +1,110 @@
+//! Protocols between neighbours without which a network does not work.
+//!
+//! They pass to and from the router whatever the conduits say, each under a
+//! name of its own; they skip conduits, never parsing.
+
+use crate::address::Addr;
+use crate::cell::Slot;
+use crate::parse::Facts;
+use crate::wire::protocol;
+
+/// One essential protocol.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Essential(pub u8);
+
+impl Essential {
+    /// ARP (RFC 826).
+    pub const ARP: Self = Self(0);
+    /// Neighbour discovery but router advertisements (RFC 4861).
+    pub const ND: Self = Self(1);
+    /// Router advertisements (RFC 4861).
+    pub const RA: Self = Self(2);
+    /// DHCP (RFC 2131).
+    pub const DHCP: Self = Self(3);
+    /// DHCPv6 (RFC 8415).
+    pub const DHCPV6: Self = Self(4);
+    /// IGMP (RFC 3376).
+    pub const IGMP: Self = Self(5);
+    /// Multicast listener discovery (RFC 3810).
+    pub const MLD: Self = Self(6);
+    /// Link protocols: 01:80:c2:00:00:00 – 0f, and PPPoE discovery.
+    pub const LINK: Self = Self(7);
+
+    /// Every one, in the order of their slots.
+    pub const ALL: [Self; 8] = [
+        Self::ARP,
+        Self::ND,
+        Self::RA,
+        Self::DHCP,
+        Self::DHCPV6,
+        Self::IGMP,
+        Self::MLD,
+        Self::LINK,
+    ];
+
+    /// The name that policies and counters use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ARP => "arp",
+            Self::ND => "nd",
+            Self::RA => "ra",
+            Self::DHCP => "dhcp",
+            Self::DHCPV6 => "dhcpv6",
+            Self::IGMP => "igmp",
+            Self::MLD => "mld",
+            _ => "link",
+        }
+    }
+
+    /// Where it is counted.
+    #[inline(always)]
+    pub const fn slot(self) -> Slot {
+        Slot(Slot::ESSENTIAL.0 + self.0 as u32)
+    }
+}
+
+/// ff02::1:2, all DHCP relay agents and servers.
+const ALL_DHCP_SERVERS: Addr = Addr([0xff02_0000, 0, 0, 0x0001_0002]);
+
+/// The essential protocol that a packet belongs to, if any.
+///
+/// `is_local` says that the packet goes to the router or to a group, or comes
+/// from the router: routed packets are never essential.
+#[inline(always)]
+pub fn of(facts: &Facts, is_local: bool) -> Option<Essential> {
+    match facts.protocol {
+        protocol::UDP => udp(facts, is_local),
+        protocol::ICMPV6 => icmpv6(facts, is_local),
+        protocol::IGMP if is_local && facts.hop_limit == 1 && facts.source.is_v4() => {
+            Some(Essential::IGMP)
+        }
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn udp(facts: &Facts, is_local: bool) -> Option<Essential> {
+    let (source, destination) = (facts.source_port, facts.destination_port);
+    if facts.source.is_v4() {
+        let is_dhcp = matches!(source, 67 | 68) && matches!(destination, 67 | 68);
+        return (is_dhcp && is_local).then_some(Essential::DHCP);
+    }
+    let is_dhcpv6 = matches!(source, 546 | 547) && matches!(destination, 546 | 547);
+    let stays_on_link = facts.source.is_link_local()
+        && (facts.destination.is_link_local() || facts.destination == ALL_DHCP_SERVERS);
+    (is_dhcpv6 && stays_on_link && is_local).then_some(Essential::DHCPV6)
+}
+
+#[inline(always)]
+fn icmpv6(facts: &Facts, is_local: bool) -> Option<Essential> {
+    if !is_local {
+        return None;
+    }
+    match (facts.service >> 8, facts.hop_limit) {
+        (133 | 135..=137, 255) => Some(Essential::ND),
+        (134, 255) if facts.source.is_link_local() => Some(Essential::RA),
+        (130..=132 | 143, 1) => Some(Essential::MLD),
+        _ => None,
+    }
+}

@@ -1,0 +1,107 @@
+//! Where each table of one policy lies in the `tables` map.
+//!
+//! All tables of a policy are cut into blocks of 512 bytes in one array map, so
+//! that one size class, one `mmap` and one bounds check serve them all.
+
+/// One element of the `tables` map.
+pub type Block = [u16; 256];
+
+/// Half-words in a block.
+pub const HALF_WORDS: u32 = 256;
+/// Words in a block.
+pub const WORDS: u32 = 128;
+
+/// Where the tables of one policy begin, as block indices, and their strides.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Number of the applied policy; 0 while the slot holds none.
+    pub generation: u32,
+    /// Links by interface index: [`LinkEntry`] of four half-words each.
+    pub links: u32,
+    /// Odd multiplier of the collision-free hash over interface indices.
+    pub links_multiplier: u32,
+    /// Right shift of the product; the table has `2^(32 - shift)` entries.
+    pub links_shift: u32,
+    /// Link class by VLAN id: rows of 4096 half-words.
+    pub vlans: u32,
+    /// What is known of each link class: failsafe bits, one half-word.
+    pub link_classes: u32,
+    /// Source zone by link class and address class: half-words.
+    pub sources: u32,
+    /// Number of address classes, the stride of `sources`.
+    pub address_classes: u32,
+    /// What is known of each address class.
+    pub classes: u32,
+    /// IPv4 trie.
+    pub v4: u32,
+    /// IPv6 trie.
+    pub v6: u32,
+    /// Port classes by protocol and port: a trie with a root of one block.
+    pub services: u32,
+    /// What is known of each port class: failsafe bits, one half-word.
+    pub port_class_info: u32,
+    /// Pairs of zones: words.
+    pub pairs: u32,
+    /// Number of zone ids, the stride of `pairs`.
+    pub zones: u32,
+    /// Conduit cells by row and port class: words.
+    pub rows: u32,
+    /// Number of port classes, the stride of `rows`.
+    pub port_classes: u32,
+    /// For later use; zero.
+    pub reserved: u32,
+}
+
+const _: () = assert!(size_of::<Layout>() == 72);
+
+impl Layout {
+    /// The same tables, `first` blocks further on: an image counts blocks from
+    /// zero, a slot begins anywhere in the map.
+    pub const fn relocated(mut self, first: u32) -> Self {
+        self.links += first;
+        self.vlans += first;
+        self.link_classes += first;
+        self.sources += first;
+        self.classes += first;
+        self.v4 += first;
+        self.v6 += first;
+        self.services += first;
+        self.port_class_info += first;
+        self.pairs += first;
+        self.rows += first;
+        self
+    }
+}
+
+// SAFETY: `repr(C)`, no padding, and every bit pattern is a value.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for Layout {}
+
+/// One interface in the `links` table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkEntry {
+    /// Kernel's interface index; 0 in an empty entry.
+    pub ifindex: u32,
+    /// Link class, or with [`LinkEntry::BY_VLAN`] the row of `vlans` to ask.
+    pub value: u16,
+    /// [`LinkEntry::ENFORCED`].
+    pub flags: u16,
+}
+
+impl LinkEntry {
+    /// The value is a row of `vlans`, not a link class.
+    pub const BY_VLAN: u16 = 1 << 15;
+    /// An ingress program judges what arrives on the interface.
+    pub const ENFORCED: u16 = 1;
+    /// Half-words an entry takes.
+    pub const HALF_WORDS: u32 = 4;
+    /// Half-words of a VLAN row.
+    pub const VLAN_ROW: u32 = 4096;
+    /// VLAN id that no frame may carry (IEEE 802.1Q): its place in a row holds
+    /// the class of frames with two tags that no entry names.
+    pub const OTHER_VLAN: u32 = 4095;
+}
+
+/// A trie entry with this bit is a block, counted from the trie's first.
+pub const TRIE_POINTER: u16 = 1 << 15;

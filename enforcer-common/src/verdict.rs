@@ -1,0 +1,92 @@
+//! Why packets are dropped.
+
+/// Why a packet was dropped. Every drop has exactly one reason.
+///
+/// Numbers are permanent; a new reason takes the next. Zero is never a reason,
+/// so that a table cell nobody wrote cannot look like one.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DropReason(pub u8);
+
+/// Declares each reason with its number and the name that users see.
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $constant:ident = $number:literal, $name:literal;)*) => {
+        impl DropReason {
+            $($(#[$doc])* pub const $constant: Self = Self($number);)*
+
+            /// Every reason there is, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$constant),*];
+
+            /// The name that counters, logs and `explain` show.
+            pub const fn name(self) -> &'static str {
+                match self.0 {
+                    $($number => $name,)*
+                    _ => "unknown-reason",
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The packet ends inside a header, or before the end its header claims.
+    TRUNCATED = 1, "truncated";
+    /// Neither IPv4, IPv6, ARP nor a link protocol that is let through.
+    UNKNOWN_ETHERTYPE = 2, "unknown-ethertype";
+    /// More than two VLAN tags.
+    TOO_MANY_TAGS = 3, "too-many-tags";
+    /// IPv4 version, header length, total length or options make no sense.
+    BAD_IPV4_HEADER = 4, "bad-ipv4-header";
+    /// IPv6 version or the order of extension headers makes no sense.
+    BAD_IPV6_HEADER = 5, "bad-ipv6-header";
+    /// The sender chose the route (RFC 7126, RFC 5095).
+    SOURCE_ROUTED = 6, "source-routed";
+    /// Extension headers beyond the limits in [`crate::limits`].
+    TOO_MANY_EXTENSIONS = 7, "too-many-extensions";
+    /// A fragment of a datagram.
+    FRAGMENT = 8, "fragment";
+    /// TCP data offset or UDP length makes no sense.
+    BAD_TRANSPORT_HEADER = 9, "bad-transport-header";
+    /// ICMP inside IPv6 or ICMPv6 inside IPv4.
+    WRONG_ICMP_FAMILY = 10, "wrong-icmp-family";
+    /// Not ARP for IPv4 over Ethernet.
+    BAD_ARP = 11, "bad-arp";
+    /// An IPv4-mapped address in an IPv6 header (RFC 4942, 2.2).
+    MAPPED_ADDRESS = 12, "mapped-address";
+    /// The source address cannot come from this interface or VLAN.
+    SPOOFED_SOURCE = 13, "spoofed-source";
+    /// A link-local address on its way to another zone.
+    LINK_LOCAL = 14, "link-local";
+    /// No conduit joins the two zones for this service.
+    NO_CONDUIT = 15, "no-conduit";
+    /// A conduit says drop.
+    CONDUIT = 16, "conduit";
+    /// The zone's `intra_zone` says drop.
+    INTRA_ZONE = 17, "intra-zone";
+    /// `defaults.self_out` says drop.
+    SELF_OUT = 18, "self-out";
+    /// A TCP segment that opens nothing and belongs to no known flow.
+    TCP_NO_FLOW = 19, "tcp-no-flow";
+    /// A new flow found no room.
+    FLOW_TABLE_FULL = 20, "flow-table-full";
+    /// The tables contradict themselves: a fault of this program, never of the
+    /// packet.
+    TABLE_FAULT = 21, "table-fault";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_are_unique_and_fit_a_cell() {
+        for (index, reason) in DropReason::ALL.iter().enumerate() {
+            assert_eq!(usize::from(reason.0), index + 1, "{}", reason.name());
+            assert!(reason.name().len() < 32, "{}", reason.name());
+            let twins = DropReason::ALL
+                .iter()
+                .filter(|other| other.name() == reason.name());
+            assert_eq!(twins.count(), 1, "{}", reason.name());
+        }
+    }
+}

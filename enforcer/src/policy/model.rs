@@ -1,0 +1,264 @@
+//! What a policy means: names resolved, values valid, defaults filled in.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+
+use super::names::{ConduitId, InterfaceName, ZoneName};
+use super::service::{self, Service};
+use super::source::Span;
+
+/// One valid policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The operator's name for it; `status` shows it.
+    pub name: String,
+    /// What happens where no zone or conduit says otherwise.
+    pub defaults: Defaults,
+    /// Where programs are attached otherwise than by default.
+    pub interfaces: BTreeMap<InterfaceName, Hook>,
+    /// In the order of the file; a [`ZoneRef::Zone`] indexes this list.
+    pub zones: Vec<Zone>,
+    /// Flows to the router that pass whatever the conduits say.
+    pub failsafe: Vec<Failsafe>,
+    /// In the order of the file, which breaks ties between equals.
+    pub conduits: Vec<Conduit>,
+}
+
+/// What happens where no zone or conduit says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// Flows that the router starts itself.
+    pub self_out: Action,
+}
+
+/// Where the ingress program of an interface is attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hook {
+    /// XDP in the driver.
+    #[default]
+    Xdp,
+    /// XDP in the stack, for drivers without support.
+    XdpGeneric,
+}
+
+/// Members with one trust level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zone {
+    /// Unique in the policy.
+    pub name: ZoneName,
+    /// Free text.
+    pub description: Option<String>,
+    /// A packet belongs to the zone when one of these matches it.
+    pub entries: Vec<ZoneEntry>,
+    /// Traffic inside the zone that no conduit decides.
+    pub intra_zone: Action,
+    /// Where the name is written.
+    pub span: Span,
+}
+
+/// One `match` entry: every key that is present must match; a key matches when
+/// one of its values does. An empty list is an absent key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneEntry {
+    /// Ingress interfaces.
+    pub interfaces: Vec<InterfaceName>,
+    /// VLAN tags.
+    pub vlans: Vec<Vlan>,
+    /// Addresses; none has host bits.
+    pub prefixes: Vec<IpNet>,
+    /// The whole entry.
+    pub span: Span,
+}
+
+/// The VLAN tags of a frame: the outer one and, for QinQ, the inner one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Vlan {
+    /// 1 to 4094.
+    pub outer: u16,
+    /// 1 to 4094; 0 when the frame has one tag only.
+    pub inner: u16,
+}
+
+/// The text is no VLAN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a VLAN id is 1 to 4094")]
+pub struct InvalidVlan;
+
+/// A flow to the router that passes whatever the conduits say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failsafe {
+    /// Who may connect.
+    pub from: IpNet,
+    /// To what.
+    pub services: Vec<Service>,
+    /// Through which interface; any when absent.
+    pub interface: Option<InterfaceName>,
+    /// The whole entry.
+    pub span: Span,
+}
+
+/// What the policy says about traffic from some zones to others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conduit {
+    /// Unique in the policy.
+    pub id: ConduitId,
+    /// Where its flows start.
+    pub from: Endpoints,
+    /// Where they go.
+    pub to: Endpoints,
+    /// What they are.
+    pub services: Vec<Service>,
+    /// What happens to them.
+    pub action: Action,
+    /// The highest of all matching conduits decides.
+    pub priority: i16,
+    /// Why it exists.
+    pub reason: Option<String>,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// The whole entry.
+    pub span: Span,
+}
+
+/// One side of a conduit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Endpoints {
+    /// `any` is among the names: every zone of the policy, but neither `self`
+    /// nor `unknown`, and never a zone to itself.
+    pub any: bool,
+    /// The zones named.
+    pub zones: Vec<ZoneRef>,
+}
+
+/// A zone of the policy or a built-in one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ZoneRef {
+    /// The router.
+    SelfZone,
+    /// What no zone matches.
+    Unknown,
+    /// Index into [`Policy::zones`].
+    Zone(usize),
+}
+
+/// What is to happen to a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// It passes.
+    Allow,
+    /// It is dropped.
+    Drop,
+}
+
+impl Conduit {
+    /// Whether the conduit speaks of traffic from `from` to `to`.
+    ///
+    /// `any` never joins a zone to itself, so traffic inside a zone is covered
+    /// only when both sides name the zone.
+    pub fn covers(&self, from: ZoneRef, to: ZoneRef) -> bool {
+        let named = self.from.names(from) && self.to.names(to);
+        let by_any = from != to && self.from.includes(from) && self.to.includes(to);
+        named || by_any
+    }
+}
+
+impl Endpoints {
+    fn names(&self, zone: ZoneRef) -> bool {
+        self.zones.contains(&zone)
+    }
+
+    fn includes(&self, zone: ZoneRef) -> bool {
+        self.names(zone) || self.any && matches!(zone, ZoneRef::Zone(_))
+    }
+}
+
+impl FromStr for Vlan {
+    type Err = InvalidVlan;
+
+    /// Reads `30`, or `100.30` for an outer and an inner tag.
+    fn from_str(text: &str) -> Result<Self, InvalidVlan> {
+        let tag = |text: &str| {
+            service::decimal(text).filter(|id| (1..=4094).contains(id)).ok_or(InvalidVlan)
+        };
+        match text.split_once('.') {
+            Some((outer, inner)) => Ok(Self { outer: tag(outer)?, inner: tag(inner)? }),
+            None => Ok(Self { outer: tag(text)?, inner: 0 }),
+        }
+    }
+}
+
+impl fmt::Display for Vlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.inner {
+            0 => write!(f, "{}", self.outer),
+            inner => write!(f, "{}.{inner}", self.outer),
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Allow => "allow",
+            Self::Drop => "drop",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vlans_parse() {
+        let cases = [
+            ("1", Ok((1, 0))),
+            ("4094", Ok((4094, 0))),
+            ("100.30", Ok((100, 30))),
+            ("10.20", Ok((10, 20))),
+            ("0", Err(InvalidVlan)),
+            ("4095", Err(InvalidVlan)),
+            ("030", Err(InvalidVlan)),
+            ("1.", Err(InvalidVlan)),
+            ("1.2.3", Err(InvalidVlan)),
+            ("", Err(InvalidVlan)),
+        ];
+        for (text, want) in cases {
+            let want = want.map(|(outer, inner)| Vlan { outer, inner });
+            assert_eq!(text.parse(), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn any_never_joins_a_zone_to_itself() {
+        let any = || Endpoints { any: true, zones: vec![] };
+        let named = |zones: &[ZoneRef]| Endpoints { any: false, zones: zones.to_vec() };
+        let [a, b] = [ZoneRef::Zone(0), ZoneRef::Zone(1)];
+        let cases = [
+            (any(), any(), a, b, true),
+            (any(), any(), a, a, false),
+            (any(), named(&[a]), a, a, false),
+            (named(&[a]), named(&[a]), a, a, true),
+            (any(), named(&[ZoneRef::SelfZone]), a, ZoneRef::SelfZone, true),
+            (any(), any(), ZoneRef::SelfZone, a, false),
+            (any(), any(), ZoneRef::Unknown, a, false),
+        ];
+        for (from, to, source, destination, want) in cases {
+            let conduit = Conduit {
+                id: ConduitId::new("C").unwrap(),
+                from,
+                to,
+                services: vec![Service::Any],
+                action: Action::Allow,
+                priority: 0,
+                reason: None,
+                owner: None,
+                span: Span::default(),
+            };
+            assert_eq!(conduit.covers(source, destination), want, "{conduit:?}");
+        }
+    }
+}
