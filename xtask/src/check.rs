@@ -1,0 +1,162 @@
+//! `cargo xtask test` and `cargo xtask ci`.
+
+use std::fs;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{cargo, find, run, workspace};
+use crate::setup::setup;
+use crate::toolchain::{self, Toolchain};
+use crate::{command, root};
+
+/// Lines a file may have: a longer one holds two ideas.
+const LINES_MAX: usize = 400;
+
+/// Runs every test, those that need root too; `args` go to `cargo test`.
+///
+/// Prints nothing after the tests: their summary is the end of the output.
+pub fn test(args: &[String]) -> Result<ExitCode> {
+    setup()?;
+    run_tests(args)
+}
+
+/// Everything that must hold before a change is merged; the tests come last.
+pub fn ci() -> Result<ExitCode> {
+    let toolchain = setup()?;
+    component("rustfmt", "fmt")?;
+    component("clippy", "clippy")?;
+    step("formatting", &mut cargo(&["fmt", "--all", "--check"]))?;
+    let ebpf = [
+        "fmt",
+        "--manifest-path",
+        "enforcer-ebpf/Cargo.toml",
+        "--check",
+    ];
+    step("formatting of enforcer-ebpf", &mut cargo(&ebpf))?;
+    file_sizes()?;
+    // This builds the kernel programs too.
+    step("clippy", &mut clippy())?;
+    step("clippy of enforcer-ebpf", &mut ebpf_clippy(&toolchain))?;
+    eprintln!("== tests");
+    run_tests(&[])
+}
+
+/// Builds as the user who called, and runs the test programs as root.
+fn run_tests(args: &[String]) -> Result<ExitCode> {
+    let features = "--features=enforcer/root-tests";
+    let mut tests = cargo(&["test", "--workspace", "--no-fail-fast", features]);
+    let runner = root::prefix(root::is_root());
+    if !runner.is_empty() {
+        // An array, because a `PATH` may hold spaces.
+        tests
+            .arg("--config")
+            .arg(format!("target.'cfg(all())'.runner={runner:?}"));
+    }
+    let status = tests
+        .args(args)
+        .env("PATH", command::path())
+        .status()
+        .context("cannot run cargo")?;
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn step(name: &str, command: &mut Command) -> Result<()> {
+    eprintln!("== {name}");
+    run(command)
+}
+
+/// Adds a component of rustup that a minimal installation lacks.
+fn component(name: &str, subcommand: &str) -> Result<()> {
+    let here = cargo(&[subcommand, "--version"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if here {
+        return Ok(());
+    }
+    let rustup = find("rustup").with_context(|| format!("`cargo {subcommand}` is missing"))?;
+    run(Command::new(rustup).args(["component", "add", name]))
+}
+
+fn clippy() -> Command {
+    let features = "--features=enforcer/root-tests";
+    cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        features,
+        "--",
+        "-Dwarnings",
+    ])
+}
+
+/// Lints the kernel programs as they are compiled, else for this machine.
+fn ebpf_clippy(toolchain: &Toolchain) -> Command {
+    let own = toolchain.rustc.with_file_name("cargo-clippy").exists();
+    let mut command = if own { toolchain.cargo() } else { cargo(&[]) };
+    let target = if own { toolchain.target_args() } else { &[] };
+    if !own {
+        toolchain::clean(&mut command).env("RUSTC_BOOTSTRAP", "1");
+    }
+    command.current_dir(workspace().join("enforcer-ebpf"));
+    command
+        .args(["clippy", "--locked", "--release"])
+        .args(target);
+    command.args(["--", "-Dwarnings"]);
+    command
+}
+
+fn file_sizes() -> Result<()> {
+    eprintln!("== file sizes");
+    // A checkout may belong to another user, in a container for instance.
+    let args = ["-c", "safe.directory=*", "ls-files", "*.rs"];
+    let listing = Command::new("git")
+        .args(args)
+        .current_dir(workspace())
+        .output();
+    let listing = listing.context("cannot run git")?;
+    if !listing.status.success() {
+        bail!(
+            "`git ls-files` failed: {}",
+            String::from_utf8_lossy(&listing.stderr).trim()
+        );
+    }
+    let mut too_long = Vec::new();
+    for name in String::from_utf8_lossy(&listing.stdout).lines() {
+        // A file that is listed but gone is about to be committed as deleted.
+        let Ok(text) = fs::read_to_string(workspace().join(name)) else {
+            continue;
+        };
+        too_long.extend(excess(name, &text));
+    }
+    if !too_long.is_empty() {
+        bail!("files above {LINES_MAX} lines: {}", too_long.join(", "));
+    }
+    Ok(())
+}
+
+fn excess(name: &str, text: &str) -> Option<String> {
+    let lines = text.lines().count();
+    (lines > LINES_MAX).then(|| format!("{name} ({lines})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_may_reach_the_ceiling() {
+        let cases = [
+            (0, None),
+            (LINES_MAX, None),
+            (LINES_MAX + 1, Some("a.rs (401)".to_owned())),
+        ];
+        for (lines, want) in cases {
+            assert_eq!(excess("a.rs", &"x\n".repeat(lines)), want, "{lines} lines");
+        }
+    }
+}

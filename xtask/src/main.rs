@@ -1,0 +1,50 @@
+//! The tasks of the project: `cargo xtask <task>`.
+
+#![expect(clippy::print_stderr, reason = "a task tells what it does")]
+
+mod check;
+mod command;
+mod linker;
+mod packages;
+mod root;
+mod setup;
+mod toolchain;
+
+use std::env;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+const USAGE: &str = "\
+Usage: cargo xtask <task>
+
+  setup          provide what building and testing need; instant when all is there
+  test [ARGS]    run every test, also those that need root; ARGS go to `cargo test`
+  ci             formatting, lints and file sizes, then every test
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    match dispatch(&args) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: &[String]) -> Result<ExitCode> {
+    let (task, rest) = args
+        .split_first()
+        .map_or(("", args), |(task, rest)| (task.as_str(), rest));
+    match (task, rest) {
+        ("setup", []) => setup::setup().map(|_| ExitCode::SUCCESS),
+        ("test", _) => check::test(rest),
+        ("ci", []) => check::ci(),
+        _ => {
+            eprint!("{USAGE}");
+            Ok(ExitCode::from(2))
+        }
+    }
+}
