@@ -181,11 +181,19 @@ impl FromStr for Vlan {
     /// Reads `30`, or `100.30` for an outer and an inner tag.
     fn from_str(text: &str) -> Result<Self, InvalidVlan> {
         let tag = |text: &str| {
-            service::decimal(text).filter(|id| (1..=4094).contains(id)).ok_or(InvalidVlan)
+            service::decimal(text)
+                .filter(|id| (1..=4094).contains(id))
+                .ok_or(InvalidVlan)
         };
         match text.split_once('.') {
-            Some((outer, inner)) => Ok(Self { outer: tag(outer)?, inner: tag(inner)? }),
-            None => Ok(Self { outer: tag(text)?, inner: 0 }),
+            Some((outer, inner)) => Ok(Self {
+                outer: tag(outer)?,
+                inner: tag(inner)?,
+            }),
+            None => Ok(Self {
+                outer: tag(text)?,
+                inner: 0,
+            }),
         }
     }
 }
@@ -234,15 +242,27 @@ mod tests {
 
     #[test]
     fn any_never_joins_a_zone_to_itself() {
-        let any = || Endpoints { any: true, zones: vec![] };
-        let named = |zones: &[ZoneRef]| Endpoints { any: false, zones: zones.to_vec() };
+        let any = || Endpoints {
+            any: true,
+            zones: vec![],
+        };
+        let named = |zones: &[ZoneRef]| Endpoints {
+            any: false,
+            zones: zones.to_vec(),
+        };
         let [a, b] = [ZoneRef::Zone(0), ZoneRef::Zone(1)];
         let cases = [
             (any(), any(), a, b, true),
             (any(), any(), a, a, false),
             (any(), named(&[a]), a, a, false),
             (named(&[a]), named(&[a]), a, a, true),
-            (any(), named(&[ZoneRef::SelfZone]), a, ZoneRef::SelfZone, true),
+            (
+                any(),
+                named(&[ZoneRef::SelfZone]),
+                a,
+                ZoneRef::SelfZone,
+                true,
+            ),
             (any(), any(), ZoneRef::SelfZone, a, false),
             (any(), any(), ZoneRef::Unknown, a, false),
         ];

@@ -83,8 +83,9 @@ pub enum ServiceError {
 
 /// Words that are services by themselves or start one, and so cannot be the
 /// name of a service.
-pub(super) const RESERVED_WORDS: &[&str] =
-    &["any", "ping", "icmp", "icmpv6", "tcp", "udp", "sctp", "proto", "eth"];
+pub(super) const RESERVED_WORDS: &[&str] = &[
+    "any", "ping", "icmp", "icmpv6", "tcp", "udp", "sctp", "proto", "eth",
+];
 
 /// Whether `text` is meant as a literal; otherwise it is a name.
 pub(super) fn is_literal(text: &str) -> bool {
@@ -137,14 +138,25 @@ fn icmp(family: IcmpFamily, rest: Option<&str>) -> Result<Service, ServiceError>
         return Ok(Service::Icmp(family, None, None));
     };
     let Some((kind, code)) = rest.split_once('/') else {
-        return Ok(Service::Icmp(family, Some(byte("an ICMP type", rest)?), None));
+        return Ok(Service::Icmp(
+            family,
+            Some(byte("an ICMP type", rest)?),
+            None,
+        ));
     };
     let kind = byte("an ICMP type", kind)?;
-    Ok(Service::Icmp(family, Some(kind), Some(byte("an ICMP code", code)?)))
+    Ok(Service::Icmp(
+        family,
+        Some(kind),
+        Some(byte("an ICMP code", code)?),
+    ))
 }
 
 fn byte(what: &'static str, text: &str) -> Result<u8, ServiceError> {
-    decimal(text).ok_or_else(|| ServiceError::NotAByte { what, text: text.to_owned() })
+    decimal(text).ok_or_else(|| ServiceError::NotAByte {
+        what,
+        text: text.to_owned(),
+    })
 }
 
 /// Reads digits only: no sign, no space, and no leading zero, which some tools
@@ -152,7 +164,11 @@ fn byte(what: &'static str, text: &str) -> Result<u8, ServiceError> {
 pub(super) fn decimal<T: FromStr>(text: &str) -> Option<T> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let octal = text.len() > 1 && text.starts_with('0');
-    if digits && !octal { text.parse().ok() } else { None }
+    if digits && !octal {
+        text.parse().ok()
+    } else {
+        None
+    }
 }
 
 impl PortRange {
@@ -182,7 +198,8 @@ impl FromStr for PortRange {
     type Err = ServiceError;
 
     fn from_str(text: &str) -> Result<Self, ServiceError> {
-        let port = |text: &str| decimal(text).ok_or_else(|| ServiceError::NotAPort(text.to_owned()));
+        let port =
+            |text: &str| decimal(text).ok_or_else(|| ServiceError::NotAPort(text.to_owned()));
         match text.split_once('-') {
             Some((start, end)) => Self::new(port(start)?, port(end)?),
             None => Self::new(port(text)?, port(text)?),
@@ -207,7 +224,10 @@ impl fmt::Display for Service {
             Self::Ports(transport, range) => write!(f, "{transport}/{range}"),
             Self::Icmp(family, kind, code) => {
                 write!(f, "{family}")?;
-                [kind, code].into_iter().flatten().try_for_each(|part| write!(f, "/{part}"))
+                [kind, code]
+                    .into_iter()
+                    .flatten()
+                    .try_for_each(|part| write!(f, "/{part}"))
             }
             Self::Protocol(number) => write!(f, "proto/{number}"),
         }
@@ -246,8 +266,17 @@ mod tests {
     #[test]
     fn literals_parse_and_print_back() {
         let cases = [
-            "any", "tcp/443", "udp/5000-5100", "sctp/1", "icmp", "icmp/8", "icmp/3/4", "icmpv6",
-            "icmpv6/128", "proto/0", "proto/255",
+            "any",
+            "tcp/443",
+            "udp/5000-5100",
+            "sctp/1",
+            "icmp",
+            "icmp/8",
+            "icmp/3/4",
+            "icmpv6",
+            "icmpv6/128",
+            "proto/0",
+            "proto/255",
         ];
         for text in cases {
             let service: Service = text.parse().unwrap();
@@ -260,7 +289,10 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         use ServiceError::*;
-        let not_a_byte = |what, text: &str| NotAByte { what, text: text.to_owned() };
+        let not_a_byte = |what, text: &str| NotAByte {
+            what,
+            text: text.to_owned(),
+        };
         let cases = [
             ("tcp", Incomplete("tcp")),
             ("tcp/", NotAPort(String::new())),

@@ -1,0 +1,132 @@
+//! Every kind of finding: values, and the sentence that tells them.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::names::{ConduitId, NameError, ZoneName};
+use super::overlap::Claim;
+use super::service::ServiceError;
+
+/// What is wrong with a policy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "each message documents its variant and fields")]
+pub enum DiagnosticKind {
+    // The text.
+    #[error("this is not valid YAML: {problem}")]
+    InvalidYaml { problem: String },
+    #[error("YAML {0} are not accepted in a policy")]
+    YamlFeature(&'static str),
+    #[error("lists and mappings are nested more than {limit} deep")]
+    TooDeep { limit: usize },
+    #[error("the file holds no policy")]
+    NoPolicy,
+
+    // Keys and shapes.
+    #[error("key `{key}` appears twice")]
+    DuplicateKey { key: String },
+    #[error("`{key}` is not a key of {section}")]
+    UnknownKey {
+        key: String,
+        section: &'static str,
+        allowed: &'static [&'static str],
+    },
+    #[error("{section} needs the key `{key}`")]
+    MissingKey {
+        key: &'static str,
+        section: &'static str,
+    },
+    #[error("expected {expected}, found {found}")]
+    WrongType {
+        expected: &'static str,
+        found: &'static str,
+    },
+    #[error("the list of `{key}` is empty")]
+    EmptyList { key: &'static str },
+    #[error("`{value}` is listed twice")]
+    Repeated { value: String },
+    #[error("`{value}` is not a value of `{key}`")]
+    UnknownValue {
+        key: &'static str,
+        value: String,
+        allowed: &'static [&'static str],
+    },
+    #[error("`{value}` is not a whole number from {min} to {max}")]
+    BadNumber { value: String, min: i64, max: i64 },
+    #[error("`{value}` is longer than {limit} characters or holds control characters")]
+    BadText { value: String, limit: usize },
+    #[error("policy language version `{found}` is unknown")]
+    UnknownVersion { found: String },
+    #[error("`{what}` is not supported by this build")]
+    NotSupported { what: String },
+    #[error("{found} {what}: at most {limit} are allowed")]
+    TooMany {
+        what: &'static str,
+        found: usize,
+        limit: usize,
+    },
+
+    // Names.
+    #[error("`{name}` is not {what}: {error}")]
+    InvalidName {
+        name: String,
+        what: &'static str,
+        error: NameError,
+    },
+    #[error("`{name}` is a built-in zone and cannot be defined")]
+    ReservedZone { name: String },
+    #[error("`{name}` is a service by itself and cannot be defined")]
+    ReservedService { name: String },
+    #[error("conduit id `{id}` is used twice")]
+    DuplicateConduit { id: ConduitId },
+    #[error("zone `{name}` is not defined")]
+    UnknownZone {
+        name: String,
+        nearest: Option<String>,
+    },
+    #[error("service `{name}` is not defined")]
+    UnknownService {
+        name: String,
+        nearest: Option<String>,
+    },
+    #[error("`{name}` is a name, and services are defined by literals only")]
+    NestedService { name: String },
+
+    // Values.
+    #[error("`{text}` is not a prefix")]
+    InvalidPrefix { text: String },
+    #[error("prefix `{text}` has bits set beyond its length")]
+    HostBits { text: String, network: IpNet },
+    #[error("`{address}` is an address without a prefix length")]
+    BareAddress { address: IpAddr },
+    #[error("`{text}` is an IPv4 prefix mapped into IPv6")]
+    MappedPrefix { text: String, plain: Option<IpNet> },
+    #[error("`{text}` is not a VLAN id from 1 to 4094")]
+    InvalidVlan { text: String },
+    #[error("service `{text}`: {error}")]
+    InvalidService { text: String, error: ServiceError },
+
+    // Meaning.
+    #[error("the policy defines no zones")]
+    NoZones,
+    #[error("this `match` entry has no key, so it would match every packet")]
+    EmptyEntry,
+    #[error("traffic from the router to itself is never judged")]
+    SelfToSelf,
+    #[error("zones `{first}` and `{second}` both claim {claim}")]
+    ZoneOverlap {
+        first: ZoneName,
+        second: ZoneName,
+        claim: Claim,
+    },
+
+    // Warnings.
+    #[error("zone `{zone}` claims {claim} twice")]
+    DuplicateClaim { zone: ZoneName, claim: Claim },
+    #[error("no conduit names zone `{zone}`")]
+    UnusedZone { zone: ZoneName },
+    #[error("service `{name}` is never used")]
+    UnusedService { name: String },
+    #[error("this failsafe opens the router on every interface")]
+    FailsafeEverywhere,
+}

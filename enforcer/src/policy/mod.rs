@@ -1,0 +1,67 @@
+//! The policy language: from the text of a file to a [`Policy`], or to
+//! findings that tell its author what to change.
+//!
+//! [`yaml`] gives every value its place, [`parse`](mod@parse) knows which keys
+//! exist and what their values look like, [`resolve`] knows what names mean,
+//! [`overlap`] and [`lint`] look at the whole. Each pass leaves out what is
+//! wrong, reports it and goes on, so that one run reports everything. Nothing
+//! here does I/O, except [`Source::read`].
+
+mod ast;
+pub mod diagnostic;
+mod help;
+mod kind;
+mod lint;
+pub mod model;
+pub mod names;
+pub mod overlap;
+mod parse;
+mod read;
+mod render;
+mod resolve;
+pub mod service;
+pub mod source;
+mod values;
+mod yaml;
+
+pub use diagnostic::{Diagnostic, DiagnosticKind, Findings, Severity};
+pub use model::Policy;
+pub use overlap::overlaps;
+pub use source::{Source, Span};
+
+/// Reads a policy.
+///
+/// A valid one comes with its warnings. Otherwise the findings hold every
+/// error that was found, and the warnings that hold whatever the errors are.
+pub fn parse(source: &Source) -> Result<(Policy, Findings), Findings> {
+    let mut findings = Vec::new();
+    let policy = read(source, &mut findings);
+    let findings: Findings = findings.into_iter().collect();
+    match policy {
+        Some(policy) if !findings.has_errors() => Ok((policy, findings)),
+        _ => Err(findings),
+    }
+}
+
+fn read(source: &Source, findings: &mut Vec<Diagnostic>) -> Option<Policy> {
+    let root = yaml::parse(source.text(), findings)?;
+    let ast = parse::parse(&root, findings)?;
+    let mut policy = resolve::resolve(&ast, findings);
+    if ast.name.is_none() {
+        policy.name = source
+            .path()
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+    }
+    let valid = findings
+        .iter()
+        .all(|finding| finding.severity() == Severity::Warning);
+    findings.extend(overlaps(&policy.zones));
+    findings.extend(lint::failsafe(&ast));
+    if valid {
+        findings.extend(lint::unused(&ast, &policy.zones));
+    }
+    Some(policy)
+}

@@ -1,0 +1,237 @@
+//! [`Ast`] to [`Policy`]: names resolved, defaults filled in, limits kept.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use super::ast::{self, Ast, ServiceRef, Spanned};
+use super::diagnostic::{Diagnostic, DiagnosticKind};
+use super::help::nearest;
+use super::model::{
+    Action, Conduit, Defaults, Endpoints, Failsafe, Policy, Zone, ZoneEntry, ZoneRef,
+};
+use super::names::{ZoneName, check_identifier};
+use super::read::shown;
+use super::service::{self, Service};
+use super::source::Span;
+
+/// The most zones that a policy may define.
+pub const MAX_ZONES: usize = 1000;
+/// The most failsafe entries that a policy may have.
+pub const MAX_FAILSAFE: usize = 16;
+
+/// Names that mean something without being defined.
+const BUILT_IN_ZONES: [&str; 3] = ["self", "unknown", "any"];
+
+/// Resolves a policy; what is wrong is left out and reported.
+pub fn resolve(ast: &Ast<'_>, findings: &mut Vec<Diagnostic>) -> Policy {
+    let mut resolver = Resolver {
+        findings,
+        zones: HashMap::new(),
+        services: HashMap::new(),
+    };
+    let zones = resolver.define_zones(ast);
+    resolver.define_services(ast);
+    let failsafe = ast
+        .failsafe
+        .iter()
+        .map(|entry| resolver.failsafe(entry))
+        .collect();
+    if let Some(first) = ast.failsafe.get(MAX_FAILSAFE) {
+        resolver.too_many(
+            "failsafe entries",
+            ast.failsafe.len(),
+            MAX_FAILSAFE,
+            first.span,
+        );
+    }
+    Policy {
+        name: ast.name.unwrap_or_default().to_owned(),
+        defaults: Defaults {
+            self_out: ast.self_out.unwrap_or(Action::Allow),
+        },
+        interfaces: ast.interfaces.iter().cloned().collect(),
+        zones,
+        failsafe,
+        conduits: resolver.conduits(ast),
+    }
+}
+
+struct Resolver<'n, 'f> {
+    findings: &'f mut Vec<Diagnostic>,
+    /// Every name under `zones`; `None` when there is something wrong with it.
+    zones: HashMap<&'n str, Option<usize>>,
+    services: HashMap<&'n str, &'n [Service]>,
+}
+
+impl<'n> Resolver<'n, '_> {
+    fn define_zones(&mut self, ast: &Ast<'n>) -> Vec<Zone> {
+        let mut zones = Vec::with_capacity(ast.zones.len());
+        for zone in &ast.zones {
+            let index = zones.len();
+            let resolved = self.zone(zone, ast.intra_zone);
+            self.zones
+                .insert(zone.name.value, resolved.is_some().then_some(index));
+            zones.extend(resolved);
+        }
+        if ast.zones.is_empty() {
+            self.report(DiagnosticKind::NoZones, ast.zones_key.unwrap_or_default());
+        }
+        if let Some(first) = ast.zones.get(MAX_ZONES) {
+            self.too_many("zones", ast.zones.len(), MAX_ZONES, first.name.span);
+        }
+        zones
+    }
+
+    fn zone(&mut self, zone: &ast::Zone<'n>, default: Option<Action>) -> Option<Zone> {
+        let Spanned { value: name, span } = zone.name;
+        if BUILT_IN_ZONES.contains(&name) {
+            self.report(
+                DiagnosticKind::ReservedZone {
+                    name: name.to_owned(),
+                },
+                span,
+            );
+            return None;
+        }
+        let entries = zone.entries.iter().map(|entry| ZoneEntry {
+            interfaces: entry.interfaces.clone(),
+            vlans: entry.vlans.clone(),
+            prefixes: entry.prefixes.clone(),
+            span: entry.span,
+        });
+        match ZoneName::new(name) {
+            Ok(name) => Some(Zone {
+                name,
+                description: zone.description.map(str::to_owned),
+                entries: entries.collect(),
+                intra_zone: zone.intra_zone.or(default).unwrap_or(Action::Allow),
+                span,
+            }),
+            Err(error) => {
+                let (name, what) = (shown(name), "a zone name");
+                self.report(DiagnosticKind::InvalidName { name, what, error }, span);
+                None
+            }
+        }
+    }
+
+    fn define_services(&mut self, ast: &'n Ast<'n>) {
+        for service in &ast.services {
+            let Spanned { value: name, span } = service.name;
+            self.services.insert(name, &service.services);
+            if service::is_literal(name) {
+                self.report(DiagnosticKind::ReservedService { name: shown(name) }, span);
+            } else if let Err(error) = check_identifier(name) {
+                let (name, what) = (shown(name), "a service name");
+                self.report(DiagnosticKind::InvalidName { name, what, error }, span);
+            }
+        }
+    }
+
+    fn failsafe(&mut self, failsafe: &ast::Failsafe<'_>) -> Failsafe {
+        let services = self.services(&failsafe.services);
+        Failsafe {
+            from: failsafe.from,
+            services,
+            interface: failsafe.interface.clone(),
+            span: failsafe.span,
+        }
+    }
+
+    fn conduits(&mut self, ast: &Ast<'_>) -> Vec<Conduit> {
+        let mut ids = HashMap::with_capacity(ast.conduits.len());
+        let mut conduits = Vec::with_capacity(ast.conduits.len());
+        for conduit in &ast.conduits {
+            if let Some(Spanned { value: id, span }) = &conduit.id {
+                match ids.entry(id) {
+                    Entry::Vacant(vacant) => drop(vacant.insert(*span)),
+                    Entry::Occupied(first) => {
+                        let kind = DiagnosticKind::DuplicateConduit { id: id.clone() };
+                        let finding = Diagnostic::new(kind, *span).with_related(*first.get());
+                        self.findings.push(finding);
+                    }
+                }
+            }
+            conduits.extend(self.conduit(conduit));
+        }
+        conduits
+    }
+
+    fn conduit(&mut self, conduit: &ast::Conduit<'_>) -> Option<Conduit> {
+        let from = self.endpoints(&conduit.from);
+        let to = self.endpoints(&conduit.to);
+        let services = self.services(&conduit.services);
+        let self_in = |side: &[Spanned<&str>]| {
+            side.iter()
+                .find(|name| name.value == "self")
+                .map(|name| name.span)
+        };
+        if let (Some(first), Some(second)) = (self_in(&conduit.from), self_in(&conduit.to)) {
+            let finding = Diagnostic::new(DiagnosticKind::SelfToSelf, second);
+            self.findings.push(finding.with_related(first));
+        }
+        Some(Conduit {
+            id: conduit.id.as_ref()?.value.clone(),
+            from,
+            to,
+            services,
+            action: conduit.action.unwrap_or(Action::Allow),
+            priority: conduit.priority.unwrap_or(0),
+            reason: conduit.reason.map(str::to_owned),
+            owner: conduit.owner.map(str::to_owned),
+            span: conduit.span,
+        })
+    }
+
+    fn endpoints(&mut self, names: &[Spanned<&str>]) -> Endpoints {
+        let mut endpoints = Endpoints::default();
+        for &Spanned { value: name, span } in names {
+            match (name, self.zones.get(name)) {
+                ("any", _) => endpoints.any = true,
+                ("self", _) => endpoints.zones.push(ZoneRef::SelfZone),
+                ("unknown", _) => endpoints.zones.push(ZoneRef::Unknown),
+                (_, Some(index)) => endpoints.zones.extend(index.map(ZoneRef::Zone)),
+                (_, None) => {
+                    let known = self.zones.keys().copied().chain(BUILT_IN_ZONES);
+                    let nearest = nearest(name, known).map(str::to_owned);
+                    let name = shown(name);
+                    self.report(DiagnosticKind::UnknownZone { name, nearest }, span);
+                }
+            }
+        }
+        endpoints
+    }
+
+    /// All services named, each once, in the order of the file.
+    fn services(&mut self, refs: &[Spanned<ServiceRef<'_>>]) -> Vec<Service> {
+        let mut services: Vec<Service> = Vec::with_capacity(refs.len());
+        for found in refs {
+            let named = match &found.value {
+                ServiceRef::Literal(literal) => literal,
+                ServiceRef::Name(name) => match self.services.get(name) {
+                    Some(named) => *named,
+                    None => {
+                        let nearest = nearest(name, self.services.keys().copied());
+                        let (name, nearest) = (shown(name), nearest.map(str::to_owned));
+                        self.report(DiagnosticKind::UnknownService { name, nearest }, found.span);
+                        continue;
+                    }
+                },
+            };
+            for service in named {
+                if !services.contains(service) {
+                    services.push(*service);
+                }
+            }
+        }
+        services
+    }
+
+    fn too_many(&mut self, what: &'static str, found: usize, limit: usize, span: Span) {
+        self.report(DiagnosticKind::TooMany { what, found, limit }, span);
+    }
+
+    fn report(&mut self, kind: DiagnosticKind, span: Span) {
+        self.findings.push(Diagnostic::new(kind, span));
+    }
+}

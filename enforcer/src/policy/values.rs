@@ -1,0 +1,247 @@
+//! Single values of the policy language, from scalars.
+
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::ast::{ServiceRef, Spanned};
+use super::diagnostic::DiagnosticKind;
+use super::model::{Action, Vlan};
+use super::names::{ConduitId, InterfaceName};
+use super::read::{Fields, Reader, shown};
+use super::service;
+use super::source::Span;
+use super::yaml::Node;
+
+/// The longest `description`, `reason` or `owner`, in characters.
+const MAX_TEXT: usize = 1000;
+
+impl Reader {
+    /// Checks `mode`, of which this build knows one.
+    pub(super) fn mode(&mut self, fields: &Fields<'_>) {
+        if let Some(node) = fields.get("mode") {
+            self.choice(node, "mode", &["enforce"], &["audit"]);
+        }
+    }
+
+    /// The value of a key that is `allow` or `drop`.
+    pub(super) fn allow_or_drop(
+        &mut self,
+        fields: &Fields<'_>,
+        key: &'static str,
+    ) -> Option<Action> {
+        let word = self.choice(fields.get(key)?, key, &["allow", "drop"], &[])?;
+        Some(if word == "drop" {
+            Action::Drop
+        } else {
+            Action::Allow
+        })
+    }
+
+    /// The `action` of a conduit.
+    pub(super) fn action(&mut self, fields: &Fields<'_>) -> Option<Action> {
+        let word = self.choice(
+            fields.get("action")?,
+            "action",
+            &["allow", "drop"],
+            &["reject"],
+        )?;
+        Some(if word == "drop" {
+            Action::Drop
+        } else {
+            Action::Allow
+        })
+    }
+
+    /// The `priority` of a conduit.
+    pub(super) fn priority(&mut self, fields: &Fields<'_>) -> Option<i16> {
+        let node = fields.get("priority")?;
+        let text = self.scalar(node, "a whole number")?;
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let plain = service::decimal::<u32>(digits).is_some();
+        let number = text.parse().ok().filter(|_| plain);
+        if number.is_none() {
+            let (min, max) = (i16::MIN.into(), i16::MAX.into());
+            self.report(
+                DiagnosticKind::BadNumber {
+                    value: shown(text),
+                    min,
+                    max,
+                },
+                node.span,
+            );
+        }
+        number
+    }
+
+    /// Text for humans under a key that may be absent.
+    pub(super) fn optional_text<'n>(
+        &mut self,
+        fields: &Fields<'n>,
+        key: &'static str,
+    ) -> Option<&'n str> {
+        fields.get(key).and_then(|node| self.text(node, MAX_TEXT))
+    }
+
+    /// The id of a conduit.
+    pub(super) fn conduit_id(&mut self, node: &Node<'_>) -> Option<Spanned<ConduitId>> {
+        let text = self.scalar(node, "a conduit id such as `C-010`")?;
+        match ConduitId::new(text) {
+            Ok(value) => Some(Spanned {
+                value,
+                span: node.span,
+            }),
+            Err(error) => {
+                let (name, what) = (shown(text), "a conduit id");
+                self.report(DiagnosticKind::InvalidName { name, what, error }, node.span);
+                None
+            }
+        }
+    }
+
+    /// An interface name that is a value.
+    pub(super) fn interface_value(&mut self, node: &Node<'_>) -> Option<InterfaceName> {
+        let text = self.scalar(node, "an interface name")?;
+        self.interface_name(text, node.span)
+    }
+
+    /// An interface name, wherever it is written.
+    pub(super) fn interface_name(&mut self, text: &str, span: Span) -> Option<InterfaceName> {
+        match InterfaceName::new(text) {
+            Ok(name) => Some(name),
+            Err(error) => {
+                let (name, what) = (shown(text), "an interface name");
+                self.report(DiagnosticKind::InvalidName { name, what, error }, span);
+                None
+            }
+        }
+    }
+
+    /// A VLAN id, or an outer and an inner one.
+    pub(super) fn vlan(&mut self, node: &Node<'_>) -> Option<Vlan> {
+        let text = self.scalar(node, "a VLAN id")?;
+        let vlan = text.parse().ok();
+        if vlan.is_none() {
+            self.report(DiagnosticKind::InvalidVlan { text: shown(text) }, node.span);
+        }
+        vlan
+    }
+
+    /// A prefix without host bits.
+    pub(super) fn prefix(&mut self, node: &Node<'_>) -> Option<IpNet> {
+        let text = self.scalar(node, "a prefix such as `10.0.10.0/24`")?;
+        match prefix(text) {
+            Ok(prefix) => Some(prefix),
+            Err(kind) => {
+                self.report(kind, node.span);
+                None
+            }
+        }
+    }
+
+    /// A service literal, or what must then be a name.
+    pub(super) fn service<'n>(&mut self, node: &'n Node<'n>) -> Option<ServiceRef<'n>> {
+        let text = self.scalar(node, "a service such as `tcp/443`")?;
+        if text == "eth" || text.starts_with("eth/") {
+            self.report(
+                DiagnosticKind::NotSupported { what: shown(text) },
+                node.span,
+            );
+            return None;
+        }
+        if !service::is_literal(text) {
+            return Some(ServiceRef::Name(text));
+        }
+        match service::parse_literal(text) {
+            Ok(services) => Some(ServiceRef::Literal(services)),
+            Err(error) => {
+                let text = shown(text);
+                self.report(DiagnosticKind::InvalidService { text, error }, node.span);
+                None
+            }
+        }
+    }
+}
+
+fn prefix(text: &str) -> Result<IpNet, DiagnosticKind> {
+    let invalid = || DiagnosticKind::InvalidPrefix { text: shown(text) };
+    let Some((address, length)) = text.split_once('/') else {
+        let address = text.parse().map_err(|_| invalid())?;
+        return Err(DiagnosticKind::BareAddress { address });
+    };
+    let address: IpAddr = address.parse().map_err(|_| invalid())?;
+    let length: u8 = service::decimal(length).ok_or_else(invalid)?;
+    let prefix = IpNet::new(address, length).map_err(|_| invalid())?;
+    if let IpNet::V6(mapped) = prefix
+        && mapped.addr().to_ipv4_mapped().is_some()
+    {
+        return Err(DiagnosticKind::MappedPrefix {
+            text: shown(text),
+            plain: unmapped(mapped),
+        });
+    }
+    if prefix != prefix.trunc() {
+        let network = prefix.trunc();
+        return Err(DiagnosticKind::HostBits {
+            text: shown(text),
+            network,
+        });
+    }
+    Ok(prefix)
+}
+
+fn unmapped(mapped: Ipv6Net) -> Option<IpNet> {
+    let address = mapped.addr().to_ipv4_mapped()?;
+    let length = mapped.prefix_len().checked_sub(96)?;
+    Some(Ipv4Net::new(address, length).ok()?.trunc().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_are_read_strictly() {
+        use DiagnosticKind::*;
+        let net = |text: &str| text.parse::<IpNet>().unwrap();
+        let invalid = |text: &str| InvalidPrefix { text: text.into() };
+        let host = |text: &str, to| HostBits {
+            text: text.into(),
+            network: net(to),
+        };
+        let mapped = |text: &str, plain: Option<&str>| MappedPrefix {
+            text: text.into(),
+            plain: plain.map(net),
+        };
+        let cases = [
+            ("10.0.30.0/24", Ok(net("10.0.30.0/24"))),
+            ("0.0.0.0/0", Ok(net("0.0.0.0/0"))),
+            ("fd00:30::/64", Ok(net("fd00:30::/64"))),
+            ("::1/128", Ok(net("::1/128"))),
+            ("10.0.30.5/24", Err(host("10.0.30.5/24", "10.0.30.0/24"))),
+            ("fd00::1/64", Err(host("fd00::1/64", "fd00::/64"))),
+            (
+                "10.0.0.5",
+                Err(BareAddress {
+                    address: "10.0.0.5".parse().unwrap(),
+                }),
+            ),
+            ("10.0.0.0/33", Err(invalid("10.0.0.0/33"))),
+            ("10.0.0.0/08", Err(invalid("10.0.0.0/08"))),
+            ("10.0.0.0/+8", Err(invalid("10.0.0.0/+8"))),
+            ("10.0.0.0/", Err(invalid("10.0.0.0/"))),
+            ("010.0.0.0/8", Err(invalid("010.0.0.0/8"))),
+            ("10.0/16", Err(invalid("10.0/16"))),
+            ("10", Err(invalid("10"))),
+            ("", Err(invalid(""))),
+            (
+                "::ffff:10.0.0.0/104",
+                Err(mapped("::ffff:10.0.0.0/104", Some("10.0.0.0/8"))),
+            ),
+            ("::ffff:0:0/95", Err(mapped("::ffff:0:0/95", None))),
+        ];
+        for (text, want) in cases {
+            assert_eq!(prefix(text), want, "{text:?}");
+        }
+    }
+}
