@@ -64,8 +64,9 @@ fn build() -> Result<PathBuf, Failure> {
     let source = workspace.join("enforcer-ebpf");
     watch(&source);
     let target_dir = target_dir();
-    let mut cargo = toolchain.cargo();
-    cargo
+    let mut cargo = Command::new(toolchain.cargo());
+    toolchain
+        .prepare(&mut cargo)
         .args([
             "build",
             "--locked",

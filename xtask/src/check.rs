@@ -94,20 +94,25 @@ fn clippy() -> Command {
     ])
 }
 
-/// Lints the kernel programs as they are compiled, else for this machine.
+/// Lints the kernel programs: for the BPF target if its Rust has clippy, else for this machine.
 fn ebpf_clippy(toolchain: &Toolchain) -> Command {
-    let own = toolchain.rustc.with_file_name("cargo-clippy").exists();
-    let mut command = if own { toolchain.cargo() } else { cargo(&[]) };
-    let target = if own { toolchain.target_args() } else { &[] };
-    if !own {
-        toolchain::clean(&mut command).env("RUSTC_BOOTSTRAP", "1");
-    }
-    command.current_dir(workspace().join("enforcer-ebpf"));
-    command
-        .args(["clippy", "--locked", "--release"])
-        .args(target);
-    command.args(["--", "-Dwarnings"]);
-    command
+    let own = toolchain.rustc.with_file_name("cargo-clippy");
+    let mut clippy = if own.exists() && toolchain.rustc.with_file_name("cargo").exists() {
+        // Called by its path: cargo would take the active toolchain's.
+        let mut clippy = Command::new(own);
+        toolchain
+            .prepare(&mut clippy)
+            .env("CARGO", toolchain.cargo());
+        clippy.arg("clippy").args(toolchain.target_args());
+        clippy
+    } else {
+        let mut clippy = cargo(&["clippy"]);
+        toolchain::clean(&mut clippy).env("RUSTC_BOOTSTRAP", "1");
+        clippy
+    };
+    clippy.args(["--locked", "--release", "--", "-Dwarnings"]);
+    clippy.current_dir(workspace().join("enforcer-ebpf"));
+    clippy
 }
 
 fn file_sizes() -> Result<()> {

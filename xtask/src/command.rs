@@ -26,7 +26,10 @@ pub fn cargo(args: &[&str]) -> Command {
 
 /// Runs `command` to its end; the error names it.
 pub fn run(command: &mut Command) -> Result<()> {
-    let name = command.get_program().display().to_string();
+    let name = Path::new(command.get_program())
+        .file_name()
+        .unwrap_or_default();
+    let name = name.display().to_string();
     let status = command
         .status()
         .with_context(|| format!("cannot run `{name}`"))?;

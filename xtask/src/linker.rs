@@ -60,16 +60,11 @@ fn build(tools: &Path, toolchain: &Toolchain) -> Result<()> {
     let prefix = link_prefix(tools, &library)?;
     let folder = library.parent().expect("a library lies in a folder");
     let feature = format!("llvm-{major}");
-    let mut install = cargo(&[
-        "install",
-        "bpf-linker",
-        "--version",
-        VERSION,
-        "--locked",
-        "--force",
-    ]);
+    let mut install = cargo(&["install", "bpf-linker", "--version", VERSION]);
     install
-        .args(["--no-default-features", "--features", &feature, "--root"])
+        .args(["--locked", "--force", "--quiet"])
+        .args(["--no-default-features", "--features", &feature])
+        .arg("--root")
         .arg(tools);
     toolchain::clean(&mut install)
         .env("LLVM_PREFIX", prefix)

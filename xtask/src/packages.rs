@@ -1,6 +1,6 @@
 //! Debian packages that tests and demo need.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -56,6 +56,9 @@ pub fn install(packages: &[&str], purpose: &str) -> Result<()> {
 
 fn apt_get() -> Command {
     let mut command = root::command("apt-get");
-    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        // The list of what it unpacks; errors come on standard error.
+        .stdout(Stdio::null());
     command
 }

@@ -19,7 +19,10 @@ pub const CHOICE: &str = "ENFORCER_EBPF_TOOLCHAIN";
 pub const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 
 /// Environment that the cargo around us sets for its own build.
-const FOREIGN: [&str; 18] = [
+///
+/// Not `RUSTUP_TOOLCHAIN`: without it rustup would follow the toolchain file of whatever
+/// dependency is being compiled.
+const FOREIGN: [&str; 17] = [
     "CARGO_BUILD_RUSTC",
     "CARGO_BUILD_RUSTC_WRAPPER",
     "CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER",
@@ -37,7 +40,6 @@ const FOREIGN: [&str; 18] = [
     "RUSTC_WRAPPER",
     "RUSTDOC",
     "RUSTFLAGS",
-    "RUSTUP_TOOLCHAIN",
 ];
 
 /// A Rust that can compile for [`TARGET`].
@@ -71,17 +73,21 @@ impl Toolchain {
         })
     }
 
-    /// A cargo that compiles for [`TARGET`] with this toolchain; a subcommand is to follow.
-    pub fn cargo(&self) -> Command {
+    /// The cargo of this toolchain, else the one around us.
+    pub fn cargo(&self) -> OsString {
         let own = self.rustc.with_file_name("cargo");
-        let any = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(if own.exists() { own.into() } else { any });
-        clean(&mut command);
+        if own.exists() {
+            return own.into();
+        }
+        env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+    }
+
+    /// Sets `command`, a cargo, up to compile for [`TARGET`] with this toolchain.
+    pub fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         // `aya-ebpf` uses unstable features, and so does `build-std`.
-        command
+        clean(command)
             .env("RUSTC", &self.rustc)
-            .env("RUSTC_BOOTSTRAP", "1");
-        command
+            .env("RUSTC_BOOTSTRAP", "1")
     }
 
     /// Arguments of `cargo build` that name the target and where `core` comes from.
