@@ -1,5 +1,6 @@
 //! Every kind of finding: values, and the sentence that tells them.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -16,7 +17,7 @@ pub enum DiagnosticKind {
     #[error("this is not valid YAML: {problem}")]
     InvalidYaml { problem: String },
     #[error("YAML {0} are not accepted in a policy")]
-    YamlFeature(&'static str),
+    YamlFeature(YamlFeature),
     #[error("lists and mappings are nested more than {limit} deep")]
     TooDeep { limit: usize },
     #[error("the file holds no policy")]
@@ -39,7 +40,7 @@ pub enum DiagnosticKind {
     #[error("expected {expected}, found {found}")]
     WrongType {
         expected: &'static str,
-        found: &'static str,
+        found: Shape,
     },
     #[error("the list of `{key}` is empty")]
     EmptyList { key: &'static str },
@@ -53,8 +54,10 @@ pub enum DiagnosticKind {
     },
     #[error("`{value}` is not a whole number from {min} to {max}")]
     BadNumber { value: String, min: i64, max: i64 },
-    #[error("`{value}` is longer than {limit} characters or holds control characters")]
-    BadText { value: String, limit: usize },
+    #[error("this text is longer than {limit} characters")]
+    TextTooLong { limit: usize },
+    #[error("this text holds the control character {0:?}")]
+    ControlCharacter(char),
     #[error("policy language version `{found}` is unknown")]
     UnknownVersion { found: String },
     #[error("`{what}` is not supported by this build")]
@@ -67,10 +70,10 @@ pub enum DiagnosticKind {
     },
 
     // Names.
-    #[error("`{name}` is not {what}: {error}")]
+    #[error("`{name}` is not {of}: {error}")]
     InvalidName {
         name: String,
-        what: &'static str,
+        of: NameOf,
         error: NameError,
     },
     #[error("`{name}` is a built-in zone and cannot be defined")]
@@ -96,7 +99,11 @@ pub enum DiagnosticKind {
     #[error("`{text}` is not a prefix")]
     InvalidPrefix { text: String },
     #[error("prefix `{text}` has bits set beyond its length")]
-    HostBits { text: String, network: IpNet },
+    HostBits {
+        text: String,
+        address: IpAddr,
+        network: IpNet,
+    },
     #[error("`{address}` is an address without a prefix length")]
     BareAddress { address: IpAddr },
     #[error("`{text}` is an IPv4 prefix mapped into IPv6")]
@@ -129,4 +136,79 @@ pub enum DiagnosticKind {
     UnusedService { name: String },
     #[error("this failsafe opens the router on every interface")]
     FailsafeEverywhere,
+}
+
+/// A feature of YAML that a policy may not use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum YamlFeature {
+    /// `&name`.
+    Anchors,
+    /// `*name`.
+    Aliases,
+    /// `!name`.
+    Tags,
+    /// `---` between two documents.
+    Documents,
+    /// A list or mapping as a key.
+    Keys,
+}
+
+/// The shape of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// No value.
+    Nothing,
+    /// A scalar.
+    Single,
+    /// A list.
+    List,
+    /// A mapping.
+    Mapping,
+}
+
+/// What a name names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameOf {
+    /// A zone.
+    Zone,
+    /// A conduit.
+    Conduit,
+    /// A service.
+    Service,
+    /// A network interface.
+    Interface,
+}
+
+impl fmt::Display for YamlFeature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Anchors => "anchors",
+            Self::Aliases => "aliases",
+            Self::Tags => "tags",
+            Self::Documents => "documents after the first",
+            Self::Keys => "keys that are not plain words",
+        })
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "nothing",
+            Self::Single => "a single value",
+            Self::List => "a list",
+            Self::Mapping => "a mapping",
+        })
+    }
+}
+
+impl fmt::Display for NameOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Zone => "a zone name",
+            Self::Conduit => "a conduit id",
+            Self::Service => "a service name",
+            Self::Interface => "an interface name",
+        })
+    }
 }

@@ -10,7 +10,7 @@
 mod ast;
 pub mod diagnostic;
 mod help;
-mod kind;
+pub mod kind;
 mod lint;
 pub mod model;
 pub mod names;
@@ -21,6 +21,7 @@ mod render;
 mod resolve;
 pub mod service;
 pub mod source;
+mod suggest;
 mod values;
 mod yaml;
 

@@ -5,7 +5,7 @@ use super::diagnostic::{Diagnostic, DiagnosticKind};
 use super::model::Hook;
 use super::names::InterfaceName;
 use super::read::{Fields, Reader, Section, shown};
-use super::yaml::{Key, Node, Value};
+use super::yaml::{Key, Node};
 
 /// The longest `name` of a policy, in characters.
 const MAX_POLICY_NAME: usize = 63;
@@ -23,31 +23,37 @@ const POLICY: Section = Section {
         "failsafe",
         "conduits",
     ],
+    may_be_null: false,
 };
 const DEFAULTS: Section = Section {
     name: "`defaults`",
     expected: "a mapping such as `{ intra_zone: drop }`",
     keys: &["mode", "intra_zone", "self_out"],
+    may_be_null: true,
 };
 const INTERFACE: Section = Section {
     name: "an interface",
     expected: "a mapping such as `{ hook: xdp }`",
     keys: &["hook"],
+    may_be_null: true,
 };
 const ZONE: Section = Section {
     name: "a zone",
     expected: "a mapping such as `{ match: [{ interface: eth1 }] }`",
     keys: &["description", "match", "intra_zone", "mode"],
+    may_be_null: true,
 };
 const ENTRY: Section = Section {
     name: "a `match` entry",
     expected: "a mapping such as `{ interface: eth1, prefix: 10.0.10.0/24 }`",
     keys: &["interface", "vlan", "prefix"],
+    may_be_null: false,
 };
 const FAILSAFE: Section = Section {
     name: "a failsafe entry",
     expected: "a mapping such as `{ from: 10.0.10.5/32, service: tcp/22, interface: eth1 }`",
     keys: &["from", "service", "interface"],
+    may_be_null: false,
 };
 const CONDUIT: Section = Section {
     name: "a conduit",
@@ -64,6 +70,7 @@ const CONDUIT: Section = Section {
         "description",
         "mode",
     ],
+    may_be_null: false,
 };
 
 /// Reads the tree of a policy file; what is wrong is left out and reported.
@@ -85,7 +92,7 @@ impl Reader {
             zones_key: fields.key_span("zones"),
             ..Ast::default()
         };
-        if let Some(node) = fields.get("defaults").filter(|node| !is_null(node)) {
+        if let Some(node) = fields.get("defaults") {
             self.defaults(node, &mut ast);
         }
         let expected = "a mapping from interface names to `{ hook: … }`";
@@ -112,7 +119,7 @@ impl Reader {
     }
 
     fn version(&mut self, fields: &Fields<'_>) {
-        let Some(node) = self.required(fields, "version") else {
+        let Some(node) = self.required(fields, "version", fields.span) else {
             return;
         };
         if let Some(text) = self.scalar(node, "`1`")
@@ -135,19 +142,10 @@ impl Reader {
     }
 
     fn interface(&mut self, key: &Key<'_>, node: &Node<'_>) -> Option<(InterfaceName, Hook)> {
-        let name = self.interface_name(&key.text, key.span)?;
-        if is_null(node) {
-            return Some((name, Hook::default()));
-        }
+        let name = self.interface_name(&key.text, key.span);
         let fields = self.fields(node, &INTERFACE)?;
-        let hook = match fields.get("hook") {
-            None => Hook::default(),
-            Some(node) => match self.choice(node, "hook", &["xdp", "xdp-generic"], &["tc"])? {
-                "xdp-generic" => Hook::XdpGeneric,
-                _ => Hook::Xdp,
-            },
-        };
-        Some((name, hook))
+        let hook = self.hook(&fields);
+        Some((name?, hook?))
     }
 
     fn zone<'n>(&mut self, key: &'n Key<'n>, node: &'n Node<'n>) -> Zone<'n> {
@@ -161,33 +159,15 @@ impl Reader {
             entries: Vec::new(),
             intra_zone: None,
         };
-        if is_null(node) {
-            let kind = DiagnosticKind::MissingKey {
-                key: "match",
-                section: ZONE.name,
-            };
-            self.report(kind, key.span);
-            return zone;
-        }
         let Some(fields) = self.fields(node, &ZONE) else {
             return zone;
         };
         self.mode(&fields);
         zone.intra_zone = self.allow_or_drop(&fields, "intra_zone");
         zone.description = self.optional_text(&fields, "description");
-        match fields.get("match") {
-            Some(node) => {
-                for entry in self.one_or_more(node, "match") {
-                    zone.entries.extend(self.entry(entry));
-                }
-            }
-            None => {
-                let kind = DiagnosticKind::MissingKey {
-                    key: "match",
-                    section: ZONE.name,
-                };
-                self.report(kind, key.span);
-            }
+        if let Some(node) = self.required(&fields, "match", key.span) {
+            let entries = self.one_or_more(node, "match").iter();
+            zone.entries = entries.filter_map(|entry| self.entry(entry)).collect();
         }
         zone
     }
@@ -249,13 +229,20 @@ impl Reader {
     fn failsafe<'n>(&mut self, node: &'n Node<'n>) -> Option<Failsafe<'n>> {
         let before = self.findings.len();
         let fields = self.fields(node, &FAILSAFE)?;
-        let from = self.required(&fields, "from");
-        let service = self.required(&fields, "service");
-        let interface = fields.get("interface");
+        let from = self
+            .required(&fields, "from", fields.span)
+            .and_then(|node| self.prefix(node));
+        let services = match self.required(&fields, "service", fields.span) {
+            Some(node) => self.values(node, "service", Self::service),
+            None => Vec::new(),
+        };
+        let interface = fields
+            .get("interface")
+            .and_then(|node| self.interface_value(node));
         let failsafe = Failsafe {
-            from: self.prefix(from?)?,
-            services: self.values(service?, "service", Self::service),
-            interface: interface.and_then(|node| self.interface_value(node)),
+            from: from?,
+            services,
+            interface,
             span: node.span,
         };
         (self.findings.len() == before).then_some(failsafe)
@@ -263,10 +250,10 @@ impl Reader {
 
     fn conduit<'n>(&mut self, node: &'n Node<'n>) -> Option<Conduit<'n>> {
         let fields = self.fields(node, &CONDUIT)?;
-        let id = self.required(&fields, "id");
-        let from = self.required(&fields, "from");
-        let to = self.required(&fields, "to");
-        let services = self.required(&fields, "services");
+        let id = self.required(&fields, "id", fields.span);
+        let from = self.required(&fields, "from", fields.span);
+        let to = self.required(&fields, "to", fields.span);
+        let services = self.required(&fields, "services", fields.span);
         self.mode(&fields);
         self.optional_text(&fields, "description");
         Some(Conduit {
@@ -291,8 +278,4 @@ impl Reader {
     fn zone_names<'n>(&mut self, node: &'n Node<'n>, key: &'static str) -> Vec<Spanned<&'n str>> {
         self.values(node, key, |reader, node| reader.scalar(node, "a zone name"))
     }
-}
-
-fn is_null(node: &Node<'_>) -> bool {
-    matches!(node.value, Value::Null)
 }

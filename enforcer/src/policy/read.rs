@@ -6,7 +6,9 @@ use std::hash::Hash;
 
 use super::ast::Spanned;
 use super::diagnostic::{Diagnostic, DiagnosticKind};
+use super::kind::Shape;
 use super::source::Span;
+use super::suggest::nearest_word;
 use super::yaml::{Key, Node, Value};
 
 /// Keys of the language that this build would not act on.
@@ -38,6 +40,19 @@ pub struct Section {
     /// What to write in its place when it is no mapping.
     pub expected: &'static str,
     pub keys: &'static [&'static str],
+    /// Whether a key without a value stands for an empty mapping.
+    pub may_be_null: bool,
+}
+
+/// A key whose value is one of a few words.
+#[derive(Clone, Copy)]
+pub struct Choice {
+    pub key: &'static str,
+    /// The words as prose.
+    pub expected: &'static str,
+    pub allowed: &'static [&'static str],
+    /// Words of the language that this build would not act on.
+    pub later: &'static [&'static str],
 }
 
 /// The known keys of one mapping.
@@ -63,6 +78,18 @@ impl<'n> Fields<'n> {
             .map(|(_, node)| node)
     }
 
+    /// Whether an unknown key was reported as a misspelling of `key`.
+    fn misspells(&self, key: &str) -> bool {
+        let keys = self.section.keys;
+        let unknown = self
+            .pairs
+            .iter()
+            .filter(|(found, _)| !keys.contains(&&*found.text));
+        unknown
+            .into_iter()
+            .any(|(found, _)| nearest_word(&found.text, keys) == Some(key))
+    }
+
     /// Where `key` itself is written.
     pub fn key_span(&self, key: &str) -> Option<Span> {
         self.pairs
@@ -84,9 +111,13 @@ impl Reader {
         node: &'n Node<'n>,
         section: &'static Section,
     ) -> Option<Fields<'n>> {
-        let Value::Mapping(pairs) = &node.value else {
-            self.wrong_type(node, section.expected);
-            return None;
+        let pairs: &[_] = match &node.value {
+            Value::Mapping(pairs) => pairs,
+            Value::Null if section.may_be_null => &[],
+            _ => {
+                self.wrong_type(node, section.expected);
+                return None;
+            }
         };
         for (key, _) in pairs {
             if section.keys.contains(&&*key.text) {
@@ -113,12 +144,17 @@ impl Reader {
         })
     }
 
-    /// The value of a key that must be there.
-    pub fn required<'n>(&mut self, fields: &Fields<'n>, key: &'static str) -> Option<&'n Node<'n>> {
+    /// The value of a key that must be there; `place` is where it is missed.
+    pub fn required<'n>(
+        &mut self,
+        fields: &Fields<'n>,
+        key: &'static str,
+        place: Span,
+    ) -> Option<&'n Node<'n>> {
         let found = fields.get(key);
-        if found.is_none() {
+        if found.is_none() && !fields.misspells(key) {
             let section = fields.section.name;
-            self.report(DiagnosticKind::MissingKey { key, section }, fields.span);
+            self.report(DiagnosticKind::MissingKey { key, section }, place);
         }
         found
     }
@@ -218,32 +254,32 @@ impl Reader {
     /// Text for humans, of at most `limit` characters.
     pub fn text<'n>(&mut self, node: &'n Node<'n>, limit: usize) -> Option<&'n str> {
         let text = self.scalar(node, "text")?;
-        let control = |c: char| c.is_control() && c != '\n' && c != '\t';
-        if text.chars().count() > limit || text.contains(control) {
-            self.report(
-                DiagnosticKind::BadText {
-                    value: shown(text),
-                    limit,
-                },
-                node.span,
-            );
+        if let Some(c) = text
+            .chars()
+            .find(|&c| c.is_control() && c != '\n' && c != '\t')
+        {
+            self.report(DiagnosticKind::ControlCharacter(c), node.span);
+            return None;
+        }
+        if text.chars().count() > limit {
+            self.report(DiagnosticKind::TextTooLong { limit }, node.span);
             return None;
         }
         Some(text)
     }
 
-    /// One of the words in `allowed`; those in `later` are not supported yet.
-    pub fn choice(
-        &mut self,
-        node: &Node<'_>,
-        key: &'static str,
-        allowed: &'static [&'static str],
-        later: &[&str],
-    ) -> Option<&'static str> {
+    /// The word that a scalar holds, if it is one of the choice.
+    pub fn choice(&mut self, node: &Node<'_>, choice: Choice) -> Option<&'static str> {
         let Value::Scalar(text) = &node.value else {
-            self.wrong_type(node, "one word");
+            self.wrong_type(node, choice.expected);
             return None;
         };
+        let Choice {
+            key,
+            allowed,
+            later,
+            ..
+        } = choice;
         let found = allowed.iter().find(|&word| word == text);
         if found.is_none() {
             let kind = if later.contains(&&**text) {
@@ -266,10 +302,10 @@ impl Reader {
     pub fn wrong_type(&mut self, node: &Node<'_>, expected: &'static str) {
         let found = match node.value {
             Value::Refused => return,
-            Value::Null => "nothing",
-            Value::Scalar(_) => "a single value",
-            Value::Sequence(_) => "a list",
-            Value::Mapping(_) => "a mapping",
+            Value::Null => Shape::Nothing,
+            Value::Scalar(_) => Shape::Single,
+            Value::Sequence(_) => Shape::List,
+            Value::Mapping(_) => Shape::Mapping,
         };
         self.report(DiagnosticKind::WrongType { expected, found }, node.span);
     }

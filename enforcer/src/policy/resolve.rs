@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 
 use super::ast::{self, Ast, ServiceRef, Spanned};
 use super::diagnostic::{Diagnostic, DiagnosticKind};
-use super::help::nearest;
+use super::kind::NameOf;
 use super::model::{
     Action, Conduit, Defaults, Endpoints, Failsafe, Policy, Zone, ZoneEntry, ZoneRef,
 };
@@ -13,6 +13,7 @@ use super::names::{ZoneName, check_identifier};
 use super::read::shown;
 use super::service::{self, Service};
 use super::source::Span;
+use super::suggest::nearest;
 
 /// The most zones that a policy may define.
 pub const MAX_ZONES: usize = 1000;
@@ -108,8 +109,8 @@ impl<'n> Resolver<'n, '_> {
                 span,
             }),
             Err(error) => {
-                let (name, what) = (shown(name), "a zone name");
-                self.report(DiagnosticKind::InvalidName { name, what, error }, span);
+                let (name, of) = (shown(name), NameOf::Zone);
+                self.report(DiagnosticKind::InvalidName { name, of, error }, span);
                 None
             }
         }
@@ -122,8 +123,8 @@ impl<'n> Resolver<'n, '_> {
             if service::is_literal(name) {
                 self.report(DiagnosticKind::ReservedService { name: shown(name) }, span);
             } else if let Err(error) = check_identifier(name) {
-                let (name, what) = (shown(name), "a service name");
-                self.report(DiagnosticKind::InvalidName { name, what, error }, span);
+                let (name, of) = (shown(name), NameOf::Service);
+                self.report(DiagnosticKind::InvalidName { name, of, error }, span);
             }
         }
     }

@@ -6,9 +6,10 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::ast::{ServiceRef, Spanned};
 use super::diagnostic::DiagnosticKind;
-use super::model::{Action, Vlan};
+use super::kind::NameOf;
+use super::model::{Action, Hook, Vlan};
 use super::names::{ConduitId, InterfaceName};
-use super::read::{Fields, Reader, shown};
+use super::read::{Choice, Fields, Reader, shown};
 use super::service;
 use super::source::Span;
 use super::yaml::Node;
@@ -16,12 +17,48 @@ use super::yaml::Node;
 /// The longest `description`, `reason` or `owner`, in characters.
 const MAX_TEXT: usize = 1000;
 
+const MODE: Choice = Choice {
+    key: "mode",
+    expected: "`enforce`",
+    allowed: &["enforce"],
+    later: &["audit"],
+};
+const ACTION: Choice = Choice {
+    key: "action",
+    expected: "`allow` or `drop`",
+    allowed: &["allow", "drop"],
+    later: &["reject"],
+};
+const ALLOW_OR_DROP: Choice = Choice {
+    later: &[],
+    ..ACTION
+};
+const HOOK: Choice = Choice {
+    key: "hook",
+    expected: "`xdp` or `xdp-generic`",
+    allowed: &["xdp", "xdp-generic"],
+    later: &["tc"],
+};
+
 impl Reader {
     /// Checks `mode`, of which this build knows one.
     pub(super) fn mode(&mut self, fields: &Fields<'_>) {
         if let Some(node) = fields.get("mode") {
-            self.choice(node, "mode", &["enforce"], &["audit"]);
+            self.choice(node, MODE);
         }
+    }
+
+    /// The `hook` of an interface.
+    pub(super) fn hook(&mut self, fields: &Fields<'_>) -> Option<Hook> {
+        let Some(node) = fields.get("hook") else {
+            return Some(Hook::default());
+        };
+        let word = self.choice(node, HOOK)?;
+        Some(if word == "xdp-generic" {
+            Hook::XdpGeneric
+        } else {
+            Hook::Xdp
+        })
     }
 
     /// The value of a key that is `allow` or `drop`.
@@ -30,7 +67,13 @@ impl Reader {
         fields: &Fields<'_>,
         key: &'static str,
     ) -> Option<Action> {
-        let word = self.choice(fields.get(key)?, key, &["allow", "drop"], &[])?;
+        let word = self.choice(
+            fields.get(key)?,
+            Choice {
+                key,
+                ..ALLOW_OR_DROP
+            },
+        )?;
         Some(if word == "drop" {
             Action::Drop
         } else {
@@ -40,12 +83,7 @@ impl Reader {
 
     /// The `action` of a conduit.
     pub(super) fn action(&mut self, fields: &Fields<'_>) -> Option<Action> {
-        let word = self.choice(
-            fields.get("action")?,
-            "action",
-            &["allow", "drop"],
-            &["reject"],
-        )?;
+        let word = self.choice(fields.get("action")?, ACTION)?;
         Some(if word == "drop" {
             Action::Drop
         } else {
@@ -92,8 +130,8 @@ impl Reader {
                 span: node.span,
             }),
             Err(error) => {
-                let (name, what) = (shown(text), "a conduit id");
-                self.report(DiagnosticKind::InvalidName { name, what, error }, node.span);
+                let (name, of) = (shown(text), NameOf::Conduit);
+                self.report(DiagnosticKind::InvalidName { name, of, error }, node.span);
                 None
             }
         }
@@ -101,7 +139,7 @@ impl Reader {
 
     /// An interface name that is a value.
     pub(super) fn interface_value(&mut self, node: &Node<'_>) -> Option<InterfaceName> {
-        let text = self.scalar(node, "an interface name")?;
+        let text = self.scalar(node, "one interface name")?;
         self.interface_name(text, node.span)
     }
 
@@ -110,8 +148,8 @@ impl Reader {
         match InterfaceName::new(text) {
             Ok(name) => Some(name),
             Err(error) => {
-                let (name, what) = (shown(text), "an interface name");
-                self.report(DiagnosticKind::InvalidName { name, what, error }, span);
+                let (name, of) = (shown(text), NameOf::Interface);
+                self.report(DiagnosticKind::InvalidName { name, of, error }, span);
                 None
             }
         }
@@ -129,7 +167,7 @@ impl Reader {
 
     /// A prefix without host bits.
     pub(super) fn prefix(&mut self, node: &Node<'_>) -> Option<IpNet> {
-        let text = self.scalar(node, "a prefix such as `10.0.10.0/24`")?;
+        let text = self.scalar(node, "one prefix such as `10.0.10.0/24`")?;
         match prefix(text) {
             Ok(prefix) => Some(prefix),
             Err(kind) => {
@@ -184,6 +222,7 @@ fn prefix(text: &str) -> Result<IpNet, DiagnosticKind> {
         let network = prefix.trunc();
         return Err(DiagnosticKind::HostBits {
             text: shown(text),
+            address,
             network,
         });
     }
@@ -207,6 +246,7 @@ mod tests {
         let invalid = |text: &str| InvalidPrefix { text: text.into() };
         let host = |text: &str, to| HostBits {
             text: text.into(),
+            address: text.split('/').next().unwrap().parse().unwrap(),
             network: net(to),
         };
         let mapped = |text: &str, plain: Option<&str>| MappedPrefix {

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, StrInput};
 
 use super::diagnostic::{Diagnostic, DiagnosticKind};
+use super::kind::YamlFeature;
 use super::source::Span;
 
 /// How deep lists and mappings may be nested.
@@ -87,7 +88,7 @@ impl<'a> Builder<'a, '_> {
             match event {
                 Event::StreamEnd => break,
                 Event::DocumentStart(_) if root.is_some() => {
-                    self.refuse("documents after the first", span);
+                    self.refuse(YamlFeature::Documents, span);
                     return Err(Abort);
                 }
                 Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd => {}
@@ -127,7 +128,7 @@ impl<'a> Builder<'a, '_> {
                 self.mapping(span, depth)
             }
             _ => {
-                self.refuse("aliases", span);
+                self.refuse(YamlFeature::Aliases, span);
                 Ok(Node {
                     span,
                     value: Value::Refused,
@@ -182,7 +183,7 @@ impl<'a> Builder<'a, '_> {
                     value,
                 )),
                 Value::Refused => {}
-                _ => self.refuse("keys that are not plain words", key.span),
+                _ => self.refuse(YamlFeature::Keys, key.span),
             }
         }
     }
@@ -190,8 +191,9 @@ impl<'a> Builder<'a, '_> {
     /// The span of a list or mapping, from its start to its closing bracket
     /// or, in block style, to its last value.
     fn whole(&self, start: Span, last: Span, end: Span) -> Span {
-        let closed = matches!(&self.text[end.start..end.end], "]" | "}");
-        let end = if closed { end.end } else { last.end };
+        // A closing bracket; the parser counts blanks after it as its own.
+        let closed = end.start < end.end && self.text[end.start..].starts_with([']', '}']);
+        let end = if closed { end.start + 1 } else { last.end };
         Span::new(start.start, end.max(start.end))
     }
 
@@ -214,14 +216,14 @@ impl<'a> Builder<'a, '_> {
 
     fn refuse_properties(&mut self, anchor: usize, tagged: bool, span: Span) {
         if anchor != 0 {
-            self.refuse("anchors", span);
+            self.refuse(YamlFeature::Anchors, span);
         }
         if tagged {
-            self.refuse("tags", span);
+            self.refuse(YamlFeature::Tags, span);
         }
     }
 
-    fn refuse(&mut self, feature: &'static str, span: Span) {
+    fn refuse(&mut self, feature: YamlFeature, span: Span) {
         self.findings
             .push(Diagnostic::new(DiagnosticKind::YamlFeature(feature), span));
     }
@@ -324,7 +326,7 @@ mod tests {
             "i",
             "[]",
             "j",
-            "- ä",
+            "ä",
             "ä",
         ];
         assert_eq!(got, want);

@@ -1,0 +1,243 @@
+//! What the operator probably meant: nearest names, words of other tools,
+//! other spellings of services and prefixes.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::service::{self, ServiceError};
+
+/// The candidate closest to `name`, if it is close enough to be meant.
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // The distance is quadratic in the length: no name is this long.
+    if name.len() > 64 {
+        return None;
+    }
+    let lower = name.to_lowercase();
+    // Of two letters, one says too little.
+    let limit = match lower.chars().count() {
+        0..3 => 0,
+        count => (count / 3).max(1),
+    };
+    let similar = |other: &&str| other.len().abs_diff(name.len()) <= limit;
+    let distance = |other: &str| strsim::osa_distance(&lower, &other.to_lowercase());
+    let ranked = candidates.into_iter().filter(similar);
+    ranked
+        .map(|other| (distance(other), other))
+        .filter(|&(distance, _)| distance <= limit)
+        .min()
+        .map(|(_, other)| other)
+}
+
+pub fn one_of(written: &str, allowed: &[&str]) -> String {
+    let list = allowed.join(", ");
+    match nearest_word(written, allowed) {
+        Some(nearest) => format!("did you mean `{nearest}`? allowed: {list}"),
+        None => format!("allowed: {list}"),
+    }
+}
+
+/// The word of the language that `written` is likely to stand for.
+pub fn nearest_word<'a>(written: &str, allowed: &[&'a str]) -> Option<&'a str> {
+    let synonym = || {
+        allowed
+            .iter()
+            .copied()
+            .find(|&word| Some(word) == synonym(written))
+    };
+    nearest(written, allowed.iter().copied()).or_else(synonym)
+}
+
+/// Words of other tools.
+fn synonym(written: &str) -> Option<&'static str> {
+    Some(match written.to_ascii_lowercase().as_str() {
+        "accept" | "permit" | "pass" | "true" | "yes" | "on" => "allow",
+        "deny" | "block" | "discard" | "refuse" | "false" | "no" | "off" => "drop",
+        "iface" | "dev" | "device" | "port" => "interface",
+        "cidr" | "subnet" | "network" | "address" | "ip" => "prefix",
+        "comment" => "description",
+        "source" | "src" => "from",
+        "destination" | "dest" | "dst" => "to",
+        "members" => "match",
+        "rules" | "policies" => "conduits",
+        "segments" | "groups" => "zones",
+        "generic" | "skb" => "xdp-generic",
+        "native" | "driver" => "xdp",
+        _ => return None,
+    })
+}
+
+pub fn missing(key: &str) -> String {
+    let example = match key {
+        "version" => "version: 1",
+        "match" => "match: [{ interface: eth1, prefix: 10.0.10.0/24 }]",
+        "id" => "id: C-010",
+        "from" => "from: office",
+        "to" => "to: plant",
+        "services" => "services: [tcp/443]",
+        "service" => "service: tcp/22",
+        _ => return format!("add `{key}`"),
+    };
+    format!("add it, for example `{example}`")
+}
+
+pub fn zone(name: &str, nearest: Option<&str>) -> String {
+    let address = name.split('/').next().unwrap_or(name);
+    if address.parse::<IpAddr>().is_ok() {
+        return "`from` and `to` take zone names; put the prefix into the `match` of a zone".into();
+    }
+    let built_in = match name.to_ascii_lowercase().as_str() {
+        "all" | "*" | "everything" => Some("any"),
+        "router" | "local" | "localhost" | "host" | "firewall" => Some("self"),
+        _ => None,
+    };
+    match nearest.or(built_in) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => "define it under `zones`, or use `self`, `unknown` or `any`".into(),
+    }
+}
+
+pub fn unknown_service(name: &str, nearest: Option<&str>) -> String {
+    if let Some(nearest) = nearest {
+        return format!("did you mean `{nearest}`?");
+    }
+    if let Some(literal) = rewritten(name) {
+        return format!("did you mean `{literal}`?");
+    }
+    if service::decimal::<u16>(name).is_some() {
+        return format!("name the protocol too: `tcp/{name}` or `udp/{name}`");
+    }
+    match well_known(name) {
+        Some(literal) => format!("did you mean `{literal}`? names are defined under `services`"),
+        None => "define it under `services`, or write a literal such as `tcp/443`".into(),
+    }
+}
+
+pub fn literal(text: &str, error: &ServiceError) -> String {
+    if let Some(literal) = rewritten(text) {
+        return format!("did you mean `{literal}`?");
+    }
+    let protocol = text.split('/').next().unwrap_or(text);
+    match error {
+        ServiceError::EmptyRange { start, end } => {
+            format!("did you mean `{protocol}/{end}-{start}`?")
+        }
+        ServiceError::Incomplete("proto") => "write its number, such as `proto/47`".into(),
+        ServiceError::Incomplete(name) => {
+            let number = match *name {
+                "tcp" => 6,
+                "udp" => 17,
+                _ => 132,
+            };
+            format!("write `{name}/443` or `{name}/5000-5100`; every port is `proto/{number}`")
+        }
+        ServiceError::UnknownProtocol(_) => {
+            let known = ["tcp", "udp", "sctp", "icmp", "icmpv6", "proto"];
+            one_of(protocol, &known)
+        }
+        ServiceError::TooManyParts(_) => "remove it".into(),
+        ServiceError::NotAPort(port) if port.contains(',') => {
+            format!("list each port by itself: `{protocol}/80`, `{protocol}/443`")
+        }
+        ServiceError::NotAPort(_) => format!("write `{protocol}/443` or `{protocol}/5000-5100`"),
+        ServiceError::PortZero => format!("the lowest range is `{protocol}/1-1023`"),
+        ServiceError::NotAByte { .. } => "write it in decimal digits".into(),
+    }
+}
+
+/// `443/tcp`, `tcp:443`, `TCP/443` and `tcp/80:90` as a literal.
+fn rewritten(text: &str) -> Option<String> {
+    let lower = text.to_ascii_lowercase();
+    let (left, right) = lower.split_once(['/', ':', ' '])?;
+    let candidates = [
+        format!("{left}/{right}"),
+        format!("{right}/{left}"),
+        format!("{left}/{}", right.replacen(':', "-", 1)),
+    ];
+    candidates
+        .into_iter()
+        .find(|candidate| service::parse_literal(candidate).is_ok())
+}
+
+fn well_known(name: &str) -> Option<&'static str> {
+    Some(match name.to_ascii_lowercase().as_str() {
+        "ssh" => "tcp/22",
+        "dns" => "udp/53",
+        "http" => "tcp/80",
+        "https" => "tcp/443",
+        "ntp" => "udp/123",
+        "snmp" => "udp/161",
+        "modbus" => "tcp/502",
+        "rtsp" => "tcp/554",
+        "mqtt" => "tcp/1883",
+        "opcua" | "opc-ua" => "tcp/4840",
+        _ => return None,
+    })
+}
+
+pub fn prefix(text: &str) -> String {
+    let (address, length) = text.split_once('/').unwrap_or((text, ""));
+    if let Ok(address) = address.parse::<IpAddr>() {
+        return match length
+            .parse()
+            .map(|mask| IpNet::with_netmask(address, mask))
+        {
+            Ok(Ok(net)) => format!("write the length instead of the mask: `{}`", net.trunc()),
+            _ if address.is_ipv4() => "the length of an IPv4 prefix is 0 to 32".into(),
+            _ => "the length of an IPv6 prefix is 0 to 128".into(),
+        };
+    }
+    match address {
+        "any" | "all" | "*" | "default" => "everything is `0.0.0.0/0` and `::/0`".into(),
+        _ => "write `10.0.10.0/24` or `\"fd00:10::/64\"`".into(),
+    }
+}
+
+/// Advice for the syntax errors that people meet most.
+pub fn yaml(problem: &str) -> Option<&'static str> {
+    let advice = [
+        (
+            "misplaced bracket",
+            "this bracket closes none; check for a colon without a space after it",
+        ),
+        ("tab", "indent with spaces; YAML allows no tabs"),
+        ("quoted scalar", "close the quote, or quote the whole value"),
+        (
+            "flow mapping",
+            "close the `{` with `}` and put `,` between its entries",
+        ),
+        (
+            "flow sequence",
+            "close the `[` with `]` and put `,` between its values",
+        ),
+        (
+            "flow construct",
+            "close the `[` or `{` that is still open here",
+        ),
+        (
+            "mapping values are not allowed",
+            "check the indentation above; quote text that contains `: `",
+        ),
+        (
+            "simple key expect",
+            "a key is followed by a colon and a space",
+        ),
+        (
+            "expected key",
+            "check that this line is indented like its neighbours",
+        ),
+        (
+            "'-' indicator",
+            "check that this line is indented like its neighbours",
+        ),
+        (
+            "indentation",
+            "check that this line is indented like its neighbours",
+        ),
+        ("NUL", "save the policy as plain UTF-8 text"),
+    ];
+    advice
+        .iter()
+        .find(|(part, _)| problem.contains(part))
+        .map(|&(_, help)| help)
+}
