@@ -1,0 +1,22 @@
+//! A router and the networks it joins, on this machine, for tests and the demo.
+//!
+//! Each host is a network namespace that lives as long as a thread of this process,
+//! so nothing is left behind, however the process ends. Traffic is real: sockets of
+//! the kernel, opened inside the namespaces. Needs root.
+
+mod echo;
+mod enforcer;
+mod host;
+mod link;
+mod namespace;
+mod network;
+mod probe;
+mod spoof;
+mod topology;
+
+pub use enforcer::{Enforcer, succeeded};
+pub use host::Host;
+pub use namespace::Namespace;
+pub use network::{Family, Network};
+pub use probe::{Connection, Outcome, Service};
+pub use topology::{Expectation, ROUTER, Seen, Topology};

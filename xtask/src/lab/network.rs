@@ -1,0 +1,74 @@
+//! The networks a router joins, and the addresses in them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Version of the Internet Protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both, the older one first.
+    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+}
+
+/// One network: a /24 and a /64 on one interface of the router, and one host.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// Name of the network and of its host.
+    pub name: &'static str,
+    /// The router's interface.
+    pub interface: &'static str,
+    v4: Ipv4Addr,
+    v6: Ipv6Addr,
+}
+
+impl Network {
+    /// A network of two prefixes, given by their first addresses.
+    ///
+    /// # Panics
+    ///
+    /// When `v4` or `v6` is not an address.
+    pub fn new(name: &'static str, interface: &'static str, v4: &str, v6: &str) -> Self {
+        Self {
+            name,
+            interface,
+            v4: v4.parse().expect("an IPv4 address"),
+            v6: v6.parse().expect("an IPv6 address"),
+        }
+    }
+
+    /// The router's address here.
+    pub fn router(&self, family: Family) -> IpAddr {
+        self.address(family, 1)
+    }
+
+    /// The host's address.
+    pub fn host(&self, family: Family) -> IpAddr {
+        // Reads as `.10` in one family and as `::10` in the other.
+        match family {
+            Family::V4 => self.address(family, 10),
+            Family::V6 => self.address(family, 0x10),
+        }
+    }
+
+    /// The address that ends in `last`.
+    pub fn address(&self, family: Family, last: u8) -> IpAddr {
+        match family {
+            Family::V4 => IpAddr::V4(Ipv4Addr::from(u32::from(self.v4) | u32::from(last))),
+            Family::V6 => IpAddr::V6(Ipv6Addr::from(u128::from(self.v6) | u128::from(last))),
+        }
+    }
+
+    /// Length of the prefix.
+    pub fn prefix_len(family: Family) -> u8 {
+        match family {
+            Family::V4 => 24,
+            Family::V6 => 64,
+        }
+    }
+}

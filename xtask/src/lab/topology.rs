@@ -1,0 +1,244 @@
+//! The router, the hosts around it, and traffic between them.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::lab::host::Host;
+use crate::lab::link::{LinkEvents, ip, set};
+use crate::lab::namespace::Namespace;
+use crate::lab::network::{Family, Network};
+use crate::lab::probe::{Connection, Outcome, Service};
+use crate::lab::spoof;
+
+/// The name by which the router is a source or a destination.
+pub const ROUTER: &str = "router";
+
+/// Far longer than any answer takes, even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long silence must last to be believed: far longer than an answer usually takes.
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// The interface of every host.
+const UPLINK: &str = "eth0";
+
+/// A router that joins networks, each with one host.
+pub struct Topology {
+    router: Host,
+    networks: Vec<(Network, Host)>,
+}
+
+/// What one host should see when it asks another.
+#[derive(Clone, Copy, Debug)]
+pub struct Expectation {
+    /// The host that asks.
+    pub from: &'static str,
+    /// The host that answers, or [`ROUTER`].
+    pub to: &'static str,
+    /// What is asked for.
+    pub service: Service,
+    /// What should come back.
+    pub want: Outcome,
+}
+
+/// What a host saw, by both families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// By IPv4.
+    pub v4: Outcome,
+    /// By IPv6.
+    pub v6: Outcome,
+}
+
+impl Topology {
+    /// Builds it, and returns when every link carries packets. Nothing is filtered yet.
+    pub fn new(networks: Vec<Network>) -> Result<Self> {
+        let router = Namespace::with_own_mounts(ROUTER)?;
+        let hosts: Result<Vec<_>> = networks.iter().map(|it| Namespace::new(it.name)).collect();
+        let hosts = hosts?;
+        let mut links = String::from("link set lo up\n");
+        for (network, host) in networks.iter().zip(&hosts) {
+            links += &router_link(network, host);
+        }
+        let interfaces = networks.iter().map(|network| network.interface).collect();
+        let events = router.run(move || {
+            settings(true)?;
+            let events = LinkEvents::subscribe()?;
+            ip(&links)?;
+            anyhow::Ok(events)
+        })?;
+        let mut joined = Vec::new();
+        for (network, host) in networks.into_iter().zip(hosts) {
+            let uplink = host_link(&network);
+            host.run(move || {
+                settings(false)?;
+                let events = LinkEvents::subscribe()?;
+                ip(&uplink)?;
+                events.wait_ready(&[UPLINK])
+            })?;
+            joined.push((network, Host::new(host)));
+        }
+        let interfaces: Vec<_> = interfaces;
+        router.run(move || events.wait_ready(&interfaces))?;
+        Ok(Self {
+            router: Host::new(router),
+            networks: joined,
+        })
+    }
+
+    /// The router.
+    pub fn router(&self) -> &Host {
+        &self.router
+    }
+
+    /// The host of the network `name`, or the router.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such network.
+    pub fn host(&self, name: &str) -> &Host {
+        if name == ROUTER {
+            &self.router
+        } else {
+            &self.find(name).1
+        }
+    }
+
+    /// The address under which `from` knows `to`.
+    pub fn address(&self, from: &str, to: &str, family: Family) -> IpAddr {
+        if to == ROUTER {
+            self.find(from).0.router(family)
+        } else {
+            self.find(to).0.host(family)
+        }
+    }
+
+    /// Lets every expectation come true or not, all at the same time.
+    pub fn observe(&self, expectations: &[Expectation]) -> Result<Vec<Seen>> {
+        thread::scope(|scope| {
+            let asking: Vec<_> = expectations
+                .iter()
+                .map(|it| Family::BOTH.map(|family| scope.spawn(move || self.ask(it, family))))
+                .collect();
+            let answers = asking.into_iter().map(|families| {
+                let [v4, v6] = families.map(|thread| thread.join().expect("probes do not panic"));
+                Ok(Seen { v4: v4?, v6: v6? })
+            });
+            answers.collect()
+        })
+    }
+
+    fn ask(&self, expectation: &Expectation, family: Family) -> Result<Outcome> {
+        let Expectation {
+            from,
+            to,
+            service,
+            want,
+        } = *expectation;
+        self.host(to).serve(service)?;
+        let client = self
+            .host(from)
+            .client(service, self.address(from, to, family))?;
+        let patience = if want == Outcome::Silent {
+            SILENCE
+        } else {
+            PATIENCE
+        };
+        client
+            .ask(patience)
+            .with_context(|| format!("{from} asks {to} for {service}"))
+    }
+
+    /// Opens a TCP connection to `port` of `to`, where everything comes back.
+    pub fn connect(&self, from: &str, to: &str, port: u16, family: Family) -> Result<Connection> {
+        let service = Service::Tcp(port);
+        self.host(to).serve(service)?;
+        let client = self
+            .host(from)
+            .client(service, self.address(from, to, family))?;
+        client
+            .connect(PATIENCE)
+            .with_context(|| format!("{from} cannot connect to {to}"))
+    }
+
+    /// Sends a datagram from `from` to UDP `port` of `to` under the address `claimed`.
+    ///
+    /// Tells whether it arrives: [`Outcome::Answered`] or [`Outcome::Silent`].
+    pub fn spoof(&self, from: &str, claimed: IpAddr, to: &str, port: u16) -> Result<Outcome> {
+        let family = if claimed.is_ipv4() {
+            Family::V4
+        } else {
+            Family::V6
+        };
+        let target = SocketAddr::new(self.address(from, to, family), port);
+        let socket = self
+            .host(to)
+            .namespace()
+            .run(move || UdpSocket::bind(target));
+        let socket = socket.with_context(|| format!("cannot watch {target}"))?;
+        socket.set_read_timeout(Some(SILENCE))?;
+        let source = SocketAddr::new(claimed, 40_000);
+        self.host(from)
+            .namespace()
+            .run(move || spoof::send(source, target))?;
+        match socket.recv_from(&mut [0; 64]) {
+            Ok((_, seen)) => {
+                ensure!(seen == source, "a datagram of {seen} came instead");
+                Ok(Outcome::Answered)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(Outcome::Silent),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn find(&self, name: &str) -> &(Network, Host) {
+        let mut networks = self.networks.iter();
+        let found = networks.find(|(network, _)| network.name == name);
+        found.unwrap_or_else(|| panic!("the lab has no network {name}"))
+    }
+}
+
+/// Settings that no test should depend on the machine for.
+fn settings(forwards: bool) -> Result<()> {
+    let on_router = if forwards { "1" } else { "0" };
+    set("net/ipv4/ip_forward", on_router)?;
+    set("net/ipv6/conf/all/forwarding", on_router)?;
+    for devices in ["all", "default"] {
+        // The kernel must not drop what the enforcer is to drop.
+        set(&format!("net/ipv4/conf/{devices}/rp_filter"), "0")?;
+        set(&format!("net/ipv6/conf/{devices}/accept_dad"), "0")?;
+    }
+    // Whoever is root may ping by datagram socket.
+    set("net/ipv4/ping_group_range", "0 0")
+}
+
+fn router_link(network: &Network, host: &Namespace) -> String {
+    let interface = network.interface;
+    let thread = host.thread_id();
+    let mut commands =
+        format!("link add {interface} type veth peer name {UPLINK} netns {thread}\n");
+    for family in Family::BOTH {
+        commands += &add_address(network.router(family), interface, family);
+    }
+    commands + &format!("link set {interface} up\n")
+}
+
+fn host_link(network: &Network) -> String {
+    let mut commands = String::from("link set lo up\n");
+    for family in Family::BOTH {
+        commands += &add_address(network.host(family), UPLINK, family);
+    }
+    commands += &format!("link set {UPLINK} up\n");
+    for family in Family::BOTH {
+        commands += &format!("route add default via {}\n", network.router(family));
+    }
+    commands
+}
+
+fn add_address(address: IpAddr, interface: &str, family: Family) -> String {
+    let length = Network::prefix_len(family);
+    format!("address add {address}/{length} dev {interface}\n")
+}
