@@ -24,8 +24,44 @@ const TENTATIVE: u32 = 0x40;
 /// Longer than any link takes to come up.
 const LINK_SECONDS: i64 = 10;
 
+/// Writes `value` to the kernel setting `name`, such as `net/ipv4/ip_forward`.
+pub fn set(name: &str, value: &str) -> Result<()> {
+    fs::write(format!("/proc/sys/{name}"), value)
+        .with_context(|| format!("cannot set {name} to {value}"))
+}
+
+/// Links that were told to come up, and the kernel's news of them.
+pub struct Links(OwnedFd);
+
+impl Links {
+    /// Runs `commands` of `ip`, one on each line.
+    pub fn bring_up(commands: &str) -> Result<Self> {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let protocol = SockProtocol::NetlinkRoute;
+        let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
+        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, RTMGRP_IPV6_IFADDR))?;
+        setsockopt(&socket, ReceiveTimeout, &TimeVal::new(LINK_SECONDS, 0))?;
+        ip(commands)?;
+        Ok(Self(socket))
+    }
+
+    /// Waits until each of `interfaces` carries packets.
+    ///
+    /// The kernel gives an interface its link-local address once the queues behind it
+    /// run, which is the last thing to happen.
+    pub fn wait_ready(&self, interfaces: &[&str]) -> Result<()> {
+        let mut message = [0; 4096];
+        while let Some(late) = not_ready(interfaces)? {
+            recv(self.0.as_raw_fd(), &mut message, MsgFlags::empty())
+                .map_err(io::Error::from)
+                .with_context(|| format!("the link {late} does not come up"))?;
+        }
+        Ok(())
+    }
+}
+
 /// Runs `commands` of `ip`, one on each line.
-pub fn ip(commands: &str) -> Result<()> {
+fn ip(commands: &str) -> Result<()> {
     let mut child = Command::new("ip")
         .args(["-batch", "-"])
         .env("PATH", crate::command::path())
@@ -46,41 +82,6 @@ pub fn ip(commands: &str) -> Result<()> {
         );
     }
     written.context("`ip` did not read its commands")
-}
-
-/// Writes `value` to the kernel setting `name`, such as `net/ipv4/ip_forward`.
-pub fn set(name: &str, value: &str) -> Result<()> {
-    fs::write(format!("/proc/sys/{name}"), value)
-        .with_context(|| format!("cannot set {name} to {value}"))
-}
-
-/// Tells when links can carry packets. Subscribe before bringing them up.
-pub struct LinkEvents(OwnedFd);
-
-impl LinkEvents {
-    /// Listens from now on.
-    pub fn subscribe() -> Result<Self> {
-        let flags = SockFlag::SOCK_CLOEXEC;
-        let protocol = SockProtocol::NetlinkRoute;
-        let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
-        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, RTMGRP_IPV6_IFADDR))?;
-        setsockopt(&socket, ReceiveTimeout, &TimeVal::new(LINK_SECONDS, 0))?;
-        Ok(Self(socket))
-    }
-
-    /// Waits until each of `interfaces` carries packets.
-    ///
-    /// The kernel gives an interface its link-local address once the queues behind it
-    /// run, which is the last thing to happen.
-    pub fn wait_ready(&self, interfaces: &[&str]) -> Result<()> {
-        let mut message = [0; 4096];
-        while let Some(late) = not_ready(interfaces)? {
-            recv(self.0.as_raw_fd(), &mut message, MsgFlags::empty())
-                .map_err(io::Error::from)
-                .with_context(|| format!("the link {late} does not come up"))?;
-        }
-        Ok(())
-    }
 }
 
 fn not_ready<'a>(interfaces: &[&'a str]) -> Result<Option<&'a str>> {

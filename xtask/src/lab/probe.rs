@@ -87,7 +87,11 @@ impl Client {
                 socket.send(b"a question")?;
                 receive(&socket, b"a question")
             }),
-            Service::Ping => self.datagrams(patience).and_then(|socket| ping(&socket)),
+            Service::Ping => {
+                let family = usize::from(self.to.is_ipv6());
+                self.datagrams(patience)
+                    .and_then(|socket| ping(&socket, family))
+            }
         };
         match result {
             Ok(()) => Ok(Outcome::Answered),
@@ -152,10 +156,9 @@ impl Connection {
 }
 
 /// Sends an echo request; the kernel fills in id and checksum, and keeps other replies away.
-fn ping(socket: &UdpSocket) -> io::Result<()> {
+fn ping(socket: &UdpSocket, family: usize) -> io::Result<()> {
     const ECHO_REQUEST: [u8; 2] = [8, 128];
     const ECHO_REPLY: [u8; 2] = [0, 129];
-    let family = usize::from(socket.peer_addr()?.is_ipv6());
     let mut message = *b"tccsidsq a question";
     message[..8].copy_from_slice(&[ECHO_REQUEST[family], 0, 0, 0, 0, 0, 0, 1]);
     socket.send(&message)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::lab::host::Host;
-use crate::lab::link::{LinkEvents, ip, set};
+use crate::lab::link::{Links, set};
 use crate::lab::namespace::Namespace;
 use crate::lab::network::{Family, Network};
 use crate::lab::probe::{Connection, Outcome, Service};
@@ -24,6 +24,11 @@ const SILENCE: Duration = Duration::from_millis(500);
 
 /// The interface of every host.
 const UPLINK: &str = "eth0";
+
+/// Index of the router's first interface.
+///
+/// The kernel reports a link whose ends have equal indexes a second late.
+const FIRST_INDEX: u32 = 100;
 
 /// A router that joins networks, each with one host.
 pub struct Topology {
@@ -57,32 +62,29 @@ impl Topology {
     /// Builds it, and returns when every link carries packets. Nothing is filtered yet.
     pub fn new(networks: Vec<Network>) -> Result<Self> {
         let router = Namespace::with_own_mounts(ROUTER)?;
-        let hosts: Result<Vec<_>> = networks.iter().map(|it| Namespace::new(it.name)).collect();
-        let hosts = hosts?;
+        router.run(|| settings(true))?;
         let mut links = String::from("link set lo up\n");
-        for (network, host) in networks.iter().zip(&hosts) {
-            links += &router_link(network, host);
-        }
-        let interfaces = networks.iter().map(|network| network.interface).collect();
-        let events = router.run(move || {
-            settings(true)?;
-            let events = LinkEvents::subscribe()?;
-            ip(&links)?;
-            anyhow::Ok(events)
-        })?;
         let mut joined = Vec::new();
-        for (network, host) in networks.into_iter().zip(hosts) {
-            let uplink = host_link(&network);
-            host.run(move || {
-                settings(false)?;
-                let events = LinkEvents::subscribe()?;
-                ip(&uplink)?;
-                events.wait_ready(&[UPLINK])
-            })?;
+        for (index, network) in (FIRST_INDEX..).zip(networks) {
+            let host = Namespace::new(network.name)?;
+            host.run(|| settings(false))?;
+            links += &router_link(index, &network, &host);
             joined.push((network, Host::new(host)));
         }
-        let interfaces: Vec<_> = interfaces;
-        router.run(move || events.wait_ready(&interfaces))?;
+        let router_links = router.run(move || Links::bring_up(&links))?;
+        let mut uplinks = Vec::new();
+        for (network, host) in &joined {
+            let uplink = host_link(network);
+            uplinks.push(host.namespace().run(move || Links::bring_up(&uplink))?);
+        }
+        let interfaces: Vec<_> = joined
+            .iter()
+            .map(|(network, _)| network.interface)
+            .collect();
+        router.run(move || router_links.wait_ready(&interfaces))?;
+        for ((_, host), uplink) in joined.iter().zip(uplinks) {
+            host.namespace().run(move || uplink.wait_ready(&[UPLINK]))?;
+        }
         Ok(Self {
             router: Host::new(router),
             networks: joined,
@@ -215,11 +217,11 @@ fn settings(forwards: bool) -> Result<()> {
     set("net/ipv4/ping_group_range", "0 0")
 }
 
-fn router_link(network: &Network, host: &Namespace) -> String {
+fn router_link(index: u32, network: &Network, host: &Namespace) -> String {
     let interface = network.interface;
     let thread = host.thread_id();
     let mut commands =
-        format!("link add {interface} type veth peer name {UPLINK} netns {thread}\n");
+        format!("link add {interface} index {index} type veth peer name {UPLINK} netns {thread}\n");
     for family in Family::BOTH {
         commands += &add_address(network.router(family), interface, family);
     }
