@@ -5,7 +5,7 @@ use ipnet::IpNet;
 
 use super::model::{Action, Hook, Vlan};
 use super::names::{ConduitId, InterfaceName};
-use super::service::Service;
+use super::service::{Literal, Service};
 use super::source::Span;
 
 /// A value and where it is written.
@@ -81,8 +81,8 @@ pub struct Conduit<'n> {
 }
 
 /// A service as a conduit or failsafe gives it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ServiceRef<'n> {
-    Literal(Vec<Service>),
+    Literal(Literal),
     Name(&'n str),
 }

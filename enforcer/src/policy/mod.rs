@@ -19,6 +19,7 @@ mod parse;
 mod read;
 mod render;
 mod resolve;
+mod seen;
 pub mod service;
 pub mod source;
 mod suggest;

@@ -205,7 +205,7 @@ impl Reader {
     fn named_service<'n>(&mut self, key: &'n Key<'n>, node: &'n Node<'n>) -> NamedService<'n> {
         let literals = self.values(node, "services", |reader, node| {
             match reader.service(node)? {
-                ServiceRef::Literal(services) => Some(services),
+                ServiceRef::Literal(literal) => Some(literal),
                 ServiceRef::Name(name) => {
                     let name = shown(name);
                     reader.report(DiagnosticKind::NestedService { name }, node.span);
@@ -220,7 +220,7 @@ impl Reader {
             },
             services: literals
                 .into_iter()
-                .flat_map(|literal| literal.value)
+                .flat_map(|literal| literal.value.services().to_vec())
                 .collect(),
         }
     }

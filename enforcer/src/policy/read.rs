@@ -1,12 +1,12 @@
 //! Reading typed values out of YAML nodes, with a finding for each that does
 //! not fit.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 
 use super::ast::Spanned;
 use super::diagnostic::{Diagnostic, DiagnosticKind};
 use super::kind::Shape;
+use super::seen::FirstSeen;
 use super::source::Span;
 use super::suggest::nearest_word;
 use super::yaml::{Key, Node, Value};
@@ -213,28 +213,20 @@ impl Reader {
         read: impl Fn(&mut Self, &'n Node<'n>) -> Option<T>,
     ) -> Vec<Spanned<T>> {
         let items = self.one_or_more(node, key);
-        let mut seen: HashMap<T, Span> = HashMap::with_capacity(items.len());
+        let mut seen = FirstSeen::new();
         let mut values = Vec::with_capacity(items.len());
         for item in items {
             let Some(value) = read(self, item) else {
                 continue;
             };
-            match seen.get(&value) {
-                None => {
-                    seen.insert(value.clone(), item.span);
-                    values.push(Spanned {
-                        value,
-                        span: item.span,
-                    });
-                }
-                Some(&first) => {
-                    let Value::Scalar(text) = &item.value else {
-                        continue;
-                    };
+            let span = item.span;
+            match (seen.insert(value.clone(), span), &item.value) {
+                (Some(first), Value::Scalar(text)) => {
                     let kind = DiagnosticKind::Repeated { value: shown(text) };
                     self.findings
-                        .push(Diagnostic::new(kind, item.span).with_related(first));
+                        .push(Diagnostic::new(kind, span).with_related(first));
                 }
+                _ => values.push(Spanned { value, span }),
             }
         }
         values

@@ -1,7 +1,6 @@
 //! [`Ast`] to [`Policy`]: names resolved, defaults filled in, limits kept.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use super::ast::{self, Ast, ServiceRef, Spanned};
 use super::diagnostic::{Diagnostic, DiagnosticKind};
@@ -11,9 +10,11 @@ use super::model::{
 };
 use super::names::{ZoneName, check_identifier};
 use super::read::shown;
+use super::render::MAX_RENDERED;
+use super::seen::FirstSeen;
 use super::service::{self, Service};
 use super::source::Span;
-use super::suggest::nearest;
+use super::suggest;
 
 /// The most zones that a policy may define.
 pub const MAX_ZONES: usize = 1000;
@@ -140,18 +141,15 @@ impl<'n> Resolver<'n, '_> {
     }
 
     fn conduits(&mut self, ast: &Ast<'_>) -> Vec<Conduit> {
-        let mut ids = HashMap::with_capacity(ast.conduits.len());
+        let mut ids = FirstSeen::new();
         let mut conduits = Vec::with_capacity(ast.conduits.len());
         for conduit in &ast.conduits {
-            if let Some(Spanned { value: id, span }) = &conduit.id {
-                match ids.entry(id) {
-                    Entry::Vacant(vacant) => drop(vacant.insert(*span)),
-                    Entry::Occupied(first) => {
-                        let kind = DiagnosticKind::DuplicateConduit { id: id.clone() };
-                        let finding = Diagnostic::new(kind, *span).with_related(*first.get());
-                        self.findings.push(finding);
-                    }
-                }
+            if let Some(Spanned { value: id, span }) = &conduit.id
+                && let Some(first) = ids.insert(id, *span)
+            {
+                let kind = DiagnosticKind::DuplicateConduit { id: id.clone() };
+                self.findings
+                    .push(Diagnostic::new(kind, *span).with_related(first));
             }
             conduits.extend(self.conduit(conduit));
         }
@@ -194,7 +192,7 @@ impl<'n> Resolver<'n, '_> {
                 (_, Some(index)) => endpoints.zones.extend(index.map(ZoneRef::Zone)),
                 (_, None) => {
                     let known = self.zones.keys().copied().chain(BUILT_IN_ZONES);
-                    let nearest = nearest(name, known).map(str::to_owned);
+                    let nearest = self.nearest(name, known);
                     let name = shown(name);
                     self.report(DiagnosticKind::UnknownZone { name, nearest }, span);
                 }
@@ -205,27 +203,34 @@ impl<'n> Resolver<'n, '_> {
 
     /// All services named, each once, in the order of the file.
     fn services(&mut self, refs: &[Spanned<ServiceRef<'_>>]) -> Vec<Service> {
-        let mut services: Vec<Service> = Vec::with_capacity(refs.len());
+        let mut seen = FirstSeen::new();
+        let mut services = Vec::with_capacity(refs.len());
         for found in refs {
             let named = match &found.value {
-                ServiceRef::Literal(literal) => literal,
+                ServiceRef::Literal(literal) => literal.services(),
                 ServiceRef::Name(name) => match self.services.get(name) {
-                    Some(named) => *named,
+                    Some(named) => named,
                     None => {
-                        let nearest = nearest(name, self.services.keys().copied());
-                        let (name, nearest) = (shown(name), nearest.map(str::to_owned));
+                        let nearest = self.nearest(name, self.services.keys().copied());
+                        let name = shown(name);
                         self.report(DiagnosticKind::UnknownService { name, nearest }, found.span);
                         continue;
                     }
                 },
             };
-            for service in named {
-                if !services.contains(service) {
-                    services.push(*service);
-                }
-            }
+            let new = |service: &&Service| seen.insert(**service, found.span).is_none();
+            services.extend(named.iter().filter(new));
         }
         services
+    }
+
+    /// The name that was meant; not asked for any more once there are more
+    /// findings than are shown, because it compares with every name.
+    fn nearest<'c>(&self, name: &str, known: impl Iterator<Item = &'c str>) -> Option<String> {
+        if self.findings.len() > MAX_RENDERED {
+            return None;
+        }
+        suggest::nearest(name, known).map(str::to_owned)
     }
 
     fn too_many(&mut self, what: &'static str, found: usize, limit: usize, span: Span) {

@@ -92,13 +92,39 @@ pub(super) fn is_literal(text: &str) -> bool {
     text.contains('/') || RESERVED_WORDS.contains(&text)
 }
 
-/// Reads a service literal; `ping` stands for two services.
-pub fn parse_literal(text: &str) -> Result<Vec<Service>, ServiceError> {
-    if text == "ping" {
-        let echo = |family, kind| Service::Icmp(family, Some(kind), None);
-        return Ok(vec![echo(IcmpFamily::V4, 8), echo(IcmpFamily::V6, 128)]);
+/// A service as it is written: one service, or `ping`, which is two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Literal {
+    /// Everything but `ping`.
+    One(Service),
+    /// The echo requests of both families.
+    Ping,
+}
+
+const PING: [Service; 2] = [
+    Service::Icmp(IcmpFamily::V4, Some(8), None),
+    Service::Icmp(IcmpFamily::V6, Some(128), None),
+];
+
+impl Literal {
+    /// The services that it stands for.
+    pub fn services(&self) -> &[Service] {
+        match self {
+            Self::One(service) => std::slice::from_ref(service),
+            Self::Ping => &PING,
+        }
     }
-    text.parse().map(|service| vec![service])
+}
+
+impl FromStr for Literal {
+    type Err = ServiceError;
+
+    fn from_str(text: &str) -> Result<Self, ServiceError> {
+        if text == "ping" {
+            return Ok(Self::Ping);
+        }
+        text.parse().map(Self::One)
+    }
 }
 
 impl FromStr for Service {
@@ -283,7 +309,7 @@ mod tests {
             assert_eq!(service.to_string(), text);
         }
         assert_eq!("tcp/7-7".parse::<Service>().unwrap().to_string(), "tcp/7");
-        assert_eq!(parse_literal("ping").unwrap().len(), 2);
+        assert_eq!("ping".parse::<Literal>().unwrap().services(), PING);
     }
 
     #[test]

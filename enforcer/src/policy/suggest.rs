@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::service::{self, ServiceError};
+use super::service::{self, Literal, ServiceError};
 
 /// The candidate closest to `name`, if it is close enough to be meant.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -156,7 +156,7 @@ fn rewritten(text: &str) -> Option<String> {
     ];
     candidates
         .into_iter()
-        .find(|candidate| service::parse_literal(candidate).is_ok())
+        .find(|candidate| candidate.parse::<Literal>().is_ok())
 }
 
 fn well_known(name: &str) -> Option<&'static str> {

@@ -190,8 +190,8 @@ impl Reader {
         if !service::is_literal(text) {
             return Some(ServiceRef::Name(text));
         }
-        match service::parse_literal(text) {
-            Ok(services) => Some(ServiceRef::Literal(services)),
+        match text.parse() {
+            Ok(literal) => Some(ServiceRef::Literal(literal)),
             Err(error) => {
                 let text = shown(text);
                 self.report(DiagnosticKind::InvalidService { text, error }, node.span);

@@ -6,12 +6,12 @@
 //! own size.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, StrInput};
 
 use super::diagnostic::{Diagnostic, DiagnosticKind};
 use super::kind::YamlFeature;
+use super::seen::FirstSeen;
 use super::source::Span;
 
 /// How deep lists and mappings may be nested.
@@ -199,10 +199,9 @@ impl<'a> Builder<'a, '_> {
 
     /// Keeps the first of equal keys.
     fn drop_duplicates(&mut self, pairs: &mut Vec<(Key<'a>, Node<'a>)>) {
-        let mut seen: HashMap<Cow<'a, str>, Span> = HashMap::with_capacity(pairs.len());
+        let mut seen = FirstSeen::new();
         pairs.retain(|(key, _)| {
-            let Some(&first) = seen.get(&key.text) else {
-                seen.insert(key.text.clone(), key.span);
+            let Some(first) = seen.insert(key.text.clone(), key.span) else {
                 return true;
             };
             let kind = DiagnosticKind::DuplicateKey {
