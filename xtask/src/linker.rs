@@ -4,9 +4,9 @@
 //! version of LLVM. It is therefore linked against the very `libLLVM` that rustc loads,
 //! which also spares installing LLVM.
 
-use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
@@ -22,13 +22,13 @@ const LLVM_MAJORS: [u32; 3] = [21, 22, 23];
 pub fn ensure(tools: &Path, toolchain: &Toolchain) -> Result<()> {
     let linker = toolchain::linker(tools);
     let version = toolchain::ask(&linker, &["--version"]);
-    if let Some(path) = std::env::var_os("BPF_LINKER") {
+    if let Some(path) = env::var_os("BPF_LINKER") {
         let version =
             version.with_context(|| format!("BPF_LINKER={} does not run", path.display()))?;
         eprintln!("linker: {version}, from BPF_LINKER");
         return Ok(());
     }
-    let stamp = tools.join("bpf-linker.stamp");
+    let stamp = toolchain::stamp(tools);
     let wanted = stamp_of(toolchain);
     if let Some(version) = version
         && fs::read_to_string(&stamp).is_ok_and(|text| text == wanted)

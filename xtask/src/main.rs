@@ -2,24 +2,27 @@
 
 #![expect(clippy::print_stderr, reason = "a task tells what it does")]
 
-mod check;
-mod command;
+mod ci;
+mod demo;
 mod linker;
 mod packages;
 mod root;
 mod setup;
+mod test;
 mod toolchain;
 
 use std::env;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use xtask::command;
 
 const USAGE: &str = "\
 Usage: cargo xtask <task>
 
   setup          provide what building and testing need; instant when all is there
   test [ARGS]    run every test, also those that need root; ARGS go to `cargo test`
+  demo           a router, four networks, one policy and real traffic, then all is gone
   ci             formatting, lints and file sizes, then every test
 ";
 
@@ -39,9 +42,10 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         .split_first()
         .map_or(("", args), |(task, rest)| (task.as_str(), rest));
     match (task, rest) {
+        ("demo", []) => demo::demo(),
         ("setup", []) => setup::setup().map(|_| ExitCode::SUCCESS),
-        ("test", _) => check::test(rest),
-        ("ci", []) => check::ci(),
+        ("test", _) => test::test(rest),
+        ("ci", []) => ci::ci(),
         _ => {
             eprint!("{USAGE}");
             Ok(ExitCode::from(2))

@@ -42,10 +42,6 @@ pub fn prefix(is_root: bool) -> Vec<String> {
 ///
 /// What `prepare` builds belongs to that user. When he is not root, this program is
 /// started again through `sudo` with the same arguments, and does not prepare again.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for tasks that change the network")
-)]
 pub fn as_root(prepare: impl FnOnce() -> Result<()>) -> Result<()> {
     if env::var_os(PREPARED).is_some() {
         return Ok(());

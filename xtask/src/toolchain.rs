@@ -132,6 +132,11 @@ pub fn tools(workspace: &Path) -> PathBuf {
     workspace.join("target/tools")
 }
 
+/// What the linker in `tools` was built for; the first line is the path of that `rustc`.
+pub fn stamp(tools: &Path) -> PathBuf {
+    tools.join("bpf-linker.stamp")
+}
+
 /// The linker for [`TARGET`]: `BPF_LINKER`, else the project's own, else the one in `PATH`.
 pub fn linker(tools: &Path) -> OsString {
     if let Some(path) = env::var_os("BPF_LINKER") {
@@ -165,10 +170,10 @@ pub fn ask(program: impl AsRef<Path>, args: &[&str]) -> Option<String> {
     output.status.success().then_some(text)
 }
 
-/// The `rustc` that the linker in `tools` was built for: first line of its stamp.
+/// The `rustc` that the linker in `tools` was built for.
 fn chosen(tools: &Path) -> Option<PathBuf> {
-    let stamp = fs::read_to_string(tools.join("bpf-linker.stamp")).ok()?;
-    stamp.lines().next().map(PathBuf::from)
+    let text = fs::read_to_string(stamp(tools)).ok()?;
+    text.lines().next().map(PathBuf::from)
 }
 
 /// The active toolchain, then those installed beside it; stable ones first.
@@ -216,4 +221,49 @@ fn file_name(path: &Path) -> String {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn core_is_precompiled_or_built_from_source() {
+        let source = "lib/rustlib/src/rust/library/Cargo.lock";
+        let compiled = "lib/rustlib/bpfel-unknown-none/lib/libcore-0123.rlib";
+        let cases: [(&[&str], Option<Core>); 4] = [
+            (&[], None),
+            (&[source], Some(Core::Source)),
+            (&[compiled], Some(Core::Precompiled)),
+            (&[source, compiled], Some(Core::Precompiled)),
+        ];
+        for (files, want) in cases {
+            let sysroot = tempfile::tempdir().unwrap();
+            for file in files {
+                let path = sysroot.path().join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, "").unwrap();
+            }
+            assert_eq!(core_in(sysroot.path()), want, "{files:?}");
+        }
+    }
+
+    #[test]
+    fn the_toolchain_of_the_linker_leads() {
+        let tools = tempfile::tempdir().unwrap();
+        assert_eq!(chosen(tools.path()), None);
+        fs::write(stamp(tools.path()), "/r/bin/rustc\nrustc 1.95.0\n").unwrap();
+        assert_eq!(chosen(tools.path()), Some("/r/bin/rustc".into()));
+    }
+
+    #[test]
+    fn settings_of_the_outer_build_do_not_leak() {
+        let mut command = Command::new("cargo");
+        clean(&mut command);
+        let removed: Vec<_> = command
+            .get_envs()
+            .filter(|(_, value)| value.is_none())
+            .collect();
+        assert_eq!(removed.len(), FOREIGN.len());
+    }
 }

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
-use std::net::{Ipv6Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result};
-use nix::sys::socket::{self, Shutdown};
+use nix::sys::socket::sockopt::ReuseAddr;
+use nix::sys::socket::{
+    self, AddressFamily, Shutdown, SockFlag, SockType, SockaddrStorage, setsockopt,
+};
 
 use crate::lab::namespace::Namespace;
 use crate::lab::probe::Service;
@@ -55,13 +58,29 @@ impl EchoServers {
                 thread::spawn(move || accept(&listener, &sockets));
             }
             Service::Udp(port) => {
-                let socket = namespace.run(move || UdpSocket::bind((any, port)))?;
+                let socket = namespace.run(move || bind_shared((any, port).into()))?;
                 self.sockets.add(Socket::Datagrams(socket.try_clone()?));
                 thread::spawn(move || send_back(&socket));
             }
         }
         Ok(())
     }
+}
+
+/// A UDP socket at `address` that lets others have the same port.
+///
+/// What arrives goes to the socket with the most specific address.
+pub fn bind_shared(address: SocketAddr) -> Result<UdpSocket> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::Inet,
+        SocketAddr::V6(_) => AddressFamily::Inet6,
+    };
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let socket = socket::socket(family, SockType::Datagram, flags, None)?;
+    setsockopt(&socket, ReuseAddr, &true)?;
+    socket::bind(socket.as_raw_fd(), &SockaddrStorage::from(address))
+        .with_context(|| format!("cannot bind {address}"))?;
+    Ok(UdpSocket::from(socket))
 }
 
 impl Drop for EchoServers {

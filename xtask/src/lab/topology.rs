@@ -1,11 +1,12 @@
 //! The router, the hosts around it, and traffic between them.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::lab::echo::bind_shared;
 use crate::lab::host::Host;
 use crate::lab::link::{Links, set};
 use crate::lab::namespace::Namespace;
@@ -46,7 +47,7 @@ pub struct Expectation {
     /// What is asked for.
     pub service: Service,
     /// What should come back.
-    pub want: Outcome,
+    pub want: Seen,
 }
 
 /// What a host saw, by both families.
@@ -56,6 +57,24 @@ pub struct Seen {
     pub v4: Outcome,
     /// By IPv6.
     pub v6: Outcome,
+}
+
+impl Seen {
+    /// The same by both families.
+    pub const fn both(outcome: Outcome) -> Self {
+        Self {
+            v4: outcome,
+            v6: outcome,
+        }
+    }
+
+    /// What was seen by `family`.
+    pub const fn by(self, family: Family) -> Outcome {
+        match family {
+            Family::V4 => self.v4,
+            Family::V6 => self.v6,
+        }
+    }
 }
 
 impl Topology {
@@ -144,7 +163,7 @@ impl Topology {
         let client = self
             .host(from)
             .client(service, self.address(from, to, family))?;
-        let patience = if want == Outcome::Silent {
+        let patience = if want.by(family) == Outcome::Silent {
             SILENCE
         } else {
             PATIENCE
@@ -176,11 +195,8 @@ impl Topology {
             Family::V6
         };
         let target = SocketAddr::new(self.address(from, to, family), port);
-        let socket = self
-            .host(to)
-            .namespace()
-            .run(move || UdpSocket::bind(target));
-        let socket = socket.with_context(|| format!("cannot watch {target}"))?;
+        let watch = self.host(to).namespace();
+        let socket = watch.run(move || bind_shared(target))?;
         socket.set_read_timeout(Some(SILENCE))?;
         let source = SocketAddr::new(claimed, 40_000);
         self.host(from)

@@ -1,4 +1,4 @@
-//! `cargo xtask test` and `cargo xtask ci`.
+//! `cargo xtask ci`: what must hold before a change is merged.
 
 use std::fs;
 use std::process::{Command, ExitCode};
@@ -7,21 +7,13 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::{cargo, find, run, workspace};
 use crate::setup::setup;
+use crate::test;
 use crate::toolchain::{self, Toolchain};
-use crate::{command, root};
 
 /// Lines a file may have: a longer one holds two ideas.
 const LINES_MAX: usize = 400;
 
-/// Runs every test, those that need root too; `args` go to `cargo test`.
-///
-/// Prints nothing after the tests: their summary is the end of the output.
-pub fn test(args: &[String]) -> Result<ExitCode> {
-    setup()?;
-    run_tests(args)
-}
-
-/// Everything that must hold before a change is merged; the tests come last.
+/// Checks form and lints, then runs every test; their summary is the end of the output.
 pub fn ci() -> Result<ExitCode> {
     let toolchain = setup()?;
     component("rustfmt", "fmt")?;
@@ -39,30 +31,7 @@ pub fn ci() -> Result<ExitCode> {
     step("clippy", &mut clippy())?;
     step("clippy of enforcer-ebpf", &mut ebpf_clippy(&toolchain))?;
     eprintln!("== tests");
-    run_tests(&[])
-}
-
-/// Builds as the user who called, and runs the test programs as root.
-fn run_tests(args: &[String]) -> Result<ExitCode> {
-    let features = "--features=enforcer/root-tests";
-    let mut tests = cargo(&["test", "--workspace", "--no-fail-fast", features]);
-    let runner = root::prefix(root::is_root());
-    if !runner.is_empty() {
-        // An array, because a `PATH` may hold spaces.
-        tests
-            .arg("--config")
-            .arg(format!("target.'cfg(all())'.runner={runner:?}"));
-    }
-    let status = tests
-        .args(args)
-        .env("PATH", command::path())
-        .status()
-        .context("cannot run cargo")?;
-    Ok(if status.success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    test::run(&[])
 }
 
 fn step(name: &str, command: &mut Command) -> Result<()> {
