@@ -24,8 +24,8 @@ pub struct Ast<'n> {
     /// `defaults.self_out`.
     pub self_out: Option<Action>,
     pub interfaces: Vec<(InterfaceName, Hook)>,
-    /// Where `zones` is written, if it is.
-    pub zones_key: Option<Span>,
+    /// Where `zones` is written, if there is nothing in it.
+    pub no_zones: Option<Span>,
     pub zones: Vec<Zone<'n>>,
     pub services: Vec<NamedService<'n>>,
     pub failsafe: Vec<Failsafe<'n>>,

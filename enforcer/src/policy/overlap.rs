@@ -1,6 +1,6 @@
 //! Zones that claim the same packets: a packet has one zone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use ipnet::IpNet;
@@ -78,16 +78,13 @@ fn sharing_a_prefix(entries: &[(&Zone, &ZoneEntry)]) -> Vec<(Vec<usize>, Option<
         }
     }
     // Two entries often share thousands of prefixes: one look at them is enough.
-    let mut groups: HashMap<Vec<usize>, Option<IpNet>> = HashMap::new();
-    for prefix in order {
-        let Some(group) = by_prefix.remove(&prefix) else {
-            continue;
-        };
-        if group.len() > 1 {
-            groups.entry(group).or_insert(prefix);
-        }
-    }
-    groups.into_iter().collect()
+    let mut looked_at = HashSet::new();
+    let groups = order
+        .into_iter()
+        .map(|prefix| (by_prefix[&prefix].clone(), prefix));
+    groups
+        .filter(|(group, _)| group.len() > 1 && looked_at.insert(group.clone()))
+        .collect()
 }
 
 /// Pairs of entries within a group that make the same claim about `prefix`.
@@ -142,5 +139,118 @@ impl fmt::Display for Claim {
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         f.write_str(&parts.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::Action;
+    use super::super::names::ZoneName;
+    use super::super::source::Span;
+    use super::*;
+
+    #[test]
+    fn zones_overlap_where_they_make_the_same_claim() {
+        // Interfaces, VLANs and prefixes of one entry in each of two zones.
+        let cases = [
+            ("eth1 - -", "eth1 - -", "interface eth1"),
+            ("eth1,eth2 - -", "eth3,eth2 - -", "interface eth2"),
+            ("eth1 - -", "eth2 - -", ""),
+            ("eth1 - -", "eth1 10 -", ""),
+            ("- 10 -", "eth1 10 -", ""),
+            ("- 10 -", "eth1 - -", ""),
+            ("- 10,20 -", "- 20,30 -", "VLAN 20"),
+            ("- 10 -", "- 10.20 -", ""),
+            ("eth1 10 -", "eth1 10 -", "interface eth1, VLAN 10"),
+            ("eth1 10 -", "eth2 10 -", ""),
+            ("- - 10.0.0.0/8", "- - 10.0.0.0/8", "prefix 10.0.0.0/8"),
+            ("- - 10.0.0.0/8", "- - 10.0.0.0/16", ""),
+            ("- - 10.0.0.0/8", "- - fd00::/8", ""),
+            ("- - 10.0.0.0/8", "eth1 - 10.0.0.0/8", ""),
+            ("eth1 - 10.0.0.0/8", "eth2 - 10.0.0.0/8", ""),
+            ("eth1 - 10.0.0.0/8", "eth1 30 10.0.0.0/8", ""),
+            (
+                "- - 10.0.0.0/8,fd00::/8",
+                "- - fd00::/8,10.0.0.0/8",
+                "prefix 10.0.0.0/8",
+            ),
+            (
+                "eth1 5 fd00::/8",
+                "eth1 5 fd00::/8",
+                "interface eth1, VLAN 5, prefix fd00::/8",
+            ),
+        ];
+        for (first, second, want) in cases {
+            let zones = [zone("a", &[first]), zone("b", &[second])];
+            let got = overlaps(&zones)
+                .into_iter()
+                .map(|finding| match finding.kind {
+                    DiagnosticKind::ZoneOverlap { claim, .. } => claim.to_string(),
+                    other => panic!("{first} and {second}: {other}"),
+                });
+            assert_eq!(
+                got.collect::<Vec<_>>().join(";"),
+                want,
+                "{first} and {second}"
+            );
+        }
+    }
+
+    #[test]
+    fn one_zone_may_repeat_itself_with_a_warning() {
+        let found = overlaps(&[zone("a", &["eth1 - -", "eth2 - -", "eth2,eth1 - -"])]);
+        let got: Vec<String> = found
+            .iter()
+            .map(|finding| finding.kind.to_string())
+            .collect();
+        let want = [
+            "zone `a` claims interface eth1 twice",
+            "zone `a` claims interface eth2 twice",
+        ];
+        assert_eq!(got, want);
+    }
+
+    #[test]
+    fn the_same_overlaps_are_found_every_time() {
+        let prefixes = (0..100).map(|i| format!("10.{i}.0.0/16"));
+        let entry = format!("- - {}", prefixes.collect::<Vec<_>>().join(","));
+        let zones = [
+            zone("a", &[&entry]),
+            zone("b", &[&entry, "- - 10.7.0.0/16"]),
+            zone("c", &["- - 10.9.0.0/16"]),
+        ];
+        let first = overlaps(&zones);
+        assert_eq!(first.len(), 3);
+        for _ in 0..20 {
+            assert_eq!(overlaps(&zones), first);
+        }
+    }
+
+    fn zone(name: &str, entries: &[&str]) -> Zone {
+        Zone {
+            name: ZoneName::new(name).unwrap(),
+            description: None,
+            entries: entries.iter().map(|entry| parse(entry)).collect(),
+            intra_zone: Action::Allow,
+            span: Span::default(),
+        }
+    }
+
+    fn parse(entry: &str) -> ZoneEntry {
+        let mut keys = entry.split(' ').map(|values| {
+            values
+                .split(',')
+                .filter(|value| *value != "-")
+                .collect::<Vec<_>>()
+        });
+        let mut next = || keys.next().unwrap().into_iter();
+        ZoneEntry {
+            interfaces: next()
+                .map(|name| InterfaceName::new(name).unwrap())
+                .collect(),
+            vlans: next().map(|vlan| vlan.parse().unwrap()).collect(),
+            prefixes: next().map(|prefix| prefix.parse().unwrap()).collect(),
+            span: Span::default(),
+        }
     }
 }

@@ -89,7 +89,6 @@ impl Reader {
             name: fields
                 .get("name")
                 .and_then(|node| self.text(node, MAX_POLICY_NAME)),
-            zones_key: fields.key_span("zones"),
             ..Ast::default()
         };
         if let Some(node) = fields.get("defaults") {
@@ -100,9 +99,11 @@ impl Reader {
             ast.interfaces.extend(self.interface(key, node));
         }
         let expected = "a mapping from zone names to `{ match: … }`";
-        for (key, node) in self.named(fields.get("zones"), expected) {
+        let zones = self.required(&fields, "zones", fields.span);
+        for (key, node) in self.named(zones, expected) {
             ast.zones.push(self.zone(key, node));
         }
+        ast.no_zones = zones.filter(|node| node.is_empty()).map(|node| node.span);
         let expected = "a mapping from service names to lists such as `[tcp/443]`";
         for (key, node) in self.named(fields.get("services"), expected) {
             ast.services.push(self.named_service(key, node));

@@ -89,14 +89,6 @@ impl<'n> Fields<'n> {
             .into_iter()
             .any(|(found, _)| nearest_word(&found.text, keys) == Some(key))
     }
-
-    /// Where `key` itself is written.
-    pub fn key_span(&self, key: &str) -> Option<Span> {
-        self.pairs
-            .iter()
-            .find(|(found, _)| found.text == key)
-            .map(|(found, _)| found.span)
-    }
 }
 
 impl Reader {

@@ -139,3 +139,60 @@ fn record(finding: &Diagnostic, source: &Source) -> Value {
     record["related"] = finding.related.map(place).into();
     record
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::names::ConduitId;
+    use super::*;
+
+    #[test]
+    fn distant_places_get_an_excerpt_each() {
+        let source = Source::from_text("p.yaml", format!("a: C-1\n{}b: C-1\n", "#\n".repeat(50)));
+        let kind = DiagnosticKind::DuplicateConduit {
+            id: ConduitId::new("C-1").unwrap(),
+        };
+        let finding = Diagnostic::new(kind, Span::new(110, 113)).with_related(Span::new(3, 6));
+        let text = Findings::from(finding).render(&source);
+        let want = "\
+error[duplicate-conduit]: conduit id `C-1` is used twice
+  --> p.yaml:52:4
+   |
+52 | b: C-1
+   |    ^^^
+   |
+  ::: p.yaml:1:4
+   |
+ 1 | a: C-1
+   |    --- first here
+   |
+   = help: counters and logs tell conduits apart by id: choose another
+
+p.yaml: 1 error
+";
+        assert_eq!(text, want);
+    }
+
+    #[test]
+    fn colour_is_only_there_when_asked_for() {
+        let source = Source::from_text("p.yaml", "version: 1\n");
+        let findings = Findings::from(Diagnostic::new(DiagnosticKind::NoZones, Span::new(0, 7)));
+        assert!(!findings.render(&source).contains('\x1b'));
+        assert!(findings.render_colored(&source).contains('\x1b'));
+    }
+
+    #[test]
+    fn json_has_every_part() {
+        let source = Source::from_text("p.yaml", "version: 1\nzonen: {}\n");
+        let found = super::super::parse(&source).unwrap_err();
+        let want = json!([
+            {
+                "code": "unknown-key", "severity": "error", "line": 2, "column": 1,
+                "end_line": 2, "end_column": 6, "related": null,
+                "message": "`zonen` is not a key of the policy",
+                "help": "did you mean `zones`? allowed: version, name, defaults, interfaces, \
+                         zones, services, failsafe, conduits",
+            },
+        ]);
+        assert_eq!(found.to_json(&source), want);
+    }
+}

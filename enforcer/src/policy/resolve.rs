@@ -75,8 +75,8 @@ impl<'n> Resolver<'n, '_> {
                 .insert(zone.name.value, resolved.is_some().then_some(index));
             zones.extend(resolved);
         }
-        if ast.zones.is_empty() {
-            self.report(DiagnosticKind::NoZones, ast.zones_key.unwrap_or_default());
+        if let Some(span) = ast.no_zones {
+            self.report(DiagnosticKind::NoZones, span);
         }
         if let Some(first) = ast.zones.get(MAX_ZONES) {
             self.too_many("zones", ast.zones.len(), MAX_ZONES, first.name.span);
@@ -239,5 +239,127 @@ impl<'n> Resolver<'n, '_> {
 
     fn report(&mut self, kind: DiagnosticKind, span: Span) {
         self.findings.push(Diagnostic::new(kind, span));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::Hook;
+    use super::super::source::Source;
+    use super::*;
+
+    const POLICY: &str = "
+version: 1
+defaults: { intra_zone: drop, self_out: drop }
+interfaces: { eth3: { hook: xdp-generic }, eth4: }
+zones:
+  office: { match: [{ interface: eth1, vlan: [10, 100.20] }, { prefix: 10.0.0.0/8 }] }
+  plant:  { match: { interface: eth2 }, intra_zone: allow }
+services:
+  web: [tcp/80, ping, tcp/443]
+failsafe:
+  - { from: 192.0.2.1/32, service: [web, tcp/22], interface: eth1 }
+conduits:
+  - { id: C-1, from: [any, self], to: [plant, unknown], services: [icmp/8, web], priority: -7 }
+  - { id: C-2, from: plant, to: office, services: any, action: drop, owner: 42, reason: why }
+";
+
+    #[test]
+    fn names_and_defaults_are_filled_in() {
+        let policy = parse(POLICY);
+        assert_eq!(policy.name, "unnamed");
+        assert_eq!(policy.defaults.self_out, Action::Drop);
+        let hooks: Vec<_> = policy.interfaces.values().collect();
+        assert_eq!(hooks, [&Hook::XdpGeneric, &Hook::Xdp]);
+
+        let [office, plant] = &policy.zones[..] else {
+            panic!("{:?}", policy.zones)
+        };
+        assert_eq!(
+            (office.intra_zone, plant.intra_zone),
+            (Action::Drop, Action::Allow)
+        );
+        assert_eq!(office.entries.len(), 2);
+        let vlans: Vec<String> = office.entries[0]
+            .vlans
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(vlans, ["10", "100.20"]);
+
+        assert_eq!(
+            text(&policy.failsafe[0].services),
+            "tcp/80 icmp/8 icmpv6/128 tcp/443 tcp/22"
+        );
+    }
+
+    #[test]
+    fn conduits_are_resolved_in_order() {
+        let policy = parse(POLICY);
+        let [first, second] = &policy.conduits[..] else {
+            panic!("{:?}", policy.conduits)
+        };
+        assert_eq!(
+            first.from,
+            Endpoints {
+                any: true,
+                zones: vec![ZoneRef::SelfZone]
+            }
+        );
+        assert_eq!(first.to.zones, [ZoneRef::Zone(1), ZoneRef::Unknown]);
+        assert_eq!(text(&first.services), "icmp/8 tcp/80 icmpv6/128 tcp/443");
+        assert_eq!((first.action, first.priority), (Action::Allow, -7));
+        assert_eq!(
+            second.from,
+            Endpoints {
+                any: false,
+                zones: vec![ZoneRef::Zone(1)]
+            }
+        );
+        assert_eq!((second.action, second.priority), (Action::Drop, 0));
+        assert_eq!(
+            (second.owner.as_deref(), second.reason.as_deref()),
+            (Some("42"), Some("why"))
+        );
+        assert_eq!(
+            &POLICY[second.span.start..second.span.start + 9],
+            "{ id: C-2"
+        );
+    }
+
+    #[test]
+    fn limits_are_kept() {
+        let zones = |count: usize| {
+            let zone = |i| format!("  z{i}: {{ match: {{ interface: eth{i} }} }}\n");
+            let zones: String = (0..count).map(zone).collect();
+            format!(
+                "version: 1\nzones:\n{zones}conduits: [{{ id: C, from: any, to: z0, services: any }}]"
+            )
+        };
+        let cases = [
+            (MAX_ZONES, None),
+            (MAX_ZONES + 1, Some("1001 zones: at most 1000 are allowed")),
+        ];
+        for (count, want) in cases {
+            let found = super::super::parse(&Source::from_text("p", zones(count))).err();
+            let got =
+                found.map(|found| found.iter().map(|f| f.kind.to_string()).collect::<Vec<_>>());
+            assert_eq!(got, want.map(|want| vec![want.to_owned()]), "{count}");
+        }
+    }
+
+    fn parse(text: &str) -> Policy {
+        let (policy, findings) =
+            super::super::parse(&Source::from_text("unnamed.yaml", text)).unwrap();
+        assert!(findings.is_empty(), "{findings:?}");
+        policy
+    }
+
+    fn text(services: &[Service]) -> String {
+        services
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }

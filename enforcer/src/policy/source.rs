@@ -143,7 +143,13 @@ impl Source {
             .line_starts
             .get(last)
             .map_or(self.text.len(), |next| next - 1);
-        Span::new(self.line_starts[first - 1], end)
+        let start = self.line_starts[first - 1];
+        let end = if self.text[start..end].ends_with('\r') {
+            end - 1
+        } else {
+            end
+        };
+        Span::new(start, end)
     }
 
     fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self, SourceError> {

@@ -70,6 +70,7 @@ fn synonym(written: &str) -> Option<&'static str> {
 pub fn missing(key: &str) -> String {
     let example = match key {
         "version" => "version: 1",
+        "zones" => "zones: { office: { match: { interface: eth1 } } }",
         "match" => "match: [{ interface: eth1, prefix: 10.0.10.0/24 }]",
         "id" => "id: C-010",
         "from" => "from: office",
@@ -240,4 +241,43 @@ pub fn yaml(problem: &str) -> Option<&'static str> {
         .iter()
         .find(|(part, _)| problem.contains(part))
         .map(|&(_, help)| help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names_are_found() {
+        let cases = [
+            ("ofice", Some("office")),
+            ("OFFICE", Some("office")),
+            ("plnat", Some("plant")),
+            ("lab", None),
+            ("o", None),
+            ("", None),
+            ("office-of-the-plant", None),
+        ];
+        for (name, want) in cases {
+            assert_eq!(nearest(name, ["office", "plant", "b"]), want, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn other_spellings_of_services_are_understood() {
+        let cases = [
+            ("443/tcp", Some("tcp/443")),
+            ("tcp:443", Some("tcp/443")),
+            ("tcp 443", Some("tcp/443")),
+            ("UDP/53", Some("udp/53")),
+            ("tcp/80:90", Some("tcp/80-90")),
+            ("5000-5100/udp", Some("udp/5000-5100")),
+            ("tcp/90-80", None),
+            ("tcp", None),
+            ("web/80", None),
+        ];
+        for (text, want) in cases {
+            assert_eq!(rewritten(text).as_deref(), want, "{text:?}");
+        }
+    }
 }

@@ -38,6 +38,17 @@ pub enum Value<'a> {
     Refused,
 }
 
+impl Node<'_> {
+    /// Whether there is no value, or a mapping without keys.
+    pub fn is_empty(&self) -> bool {
+        match &self.value {
+            Value::Null => true,
+            Value::Mapping(pairs) => pairs.is_empty(),
+            _ => false,
+        }
+    }
+}
+
 /// The key of a mapping.
 #[derive(Debug)]
 pub struct Key<'a> {
