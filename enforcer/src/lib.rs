@@ -1,3 +1,4 @@
 //! lib
 
+pub mod compile;
 pub mod policy;

@@ -44,6 +44,10 @@ impl DiagnosticKind {
             Self::EmptyEntry => "empty-entry",
             Self::SelfToSelf => "self-to-self",
             Self::ZoneOverlap { .. } => "zone-overlap",
+            Self::UnknownInterface { .. } => "unknown-interface",
+            Self::UnsupportedInterface { .. } => "unsupported-interface",
+            Self::TooManyTags { .. } => "too-many-tags",
+            Self::NoRoom { .. } => "no-room",
             Self::DuplicateClaim { .. } => "duplicate-claim",
             Self::UnusedZone { .. } => "unused-zone",
             Self::UnusedService { .. } => "unused-service",
@@ -78,6 +82,10 @@ impl DiagnosticKind {
             Self::UnknownService { name, nearest } => {
                 suggest::unknown_service(name, nearest.as_deref())
             }
+            Self::UnknownInterface {
+                nearest: Some(nearest),
+                ..
+            } => format!("did you mean `{nearest}`?"),
             Self::InvalidService { text, error } => suggest::literal(text, error),
             Self::InvalidPrefix { text } => suggest::prefix(text),
             Self::HostBits {
@@ -157,6 +165,13 @@ impl DiagnosticKind {
                 "a packet has one zone: remove the claim from one of them, or tell them apart \
                  by `interface`, `vlan` or a longer `prefix`"
             }
+            Self::UnknownInterface { .. } => "use a name that `ip link` shows, or create it first",
+            Self::UnsupportedInterface { .. } => {
+                "name other interfaces; an entry without `interface` takes in \
+                 every interface that is up"
+            }
+            Self::TooManyTags { .. } => "name the parent interface, and `vlan` with both tags",
+            Self::NoRoom { .. } => "merge zones, prefixes or services that are treated alike",
             Self::UnusedZone { .. } => {
                 "only traffic inside the zone and from the router reaches it; \
                  add a conduit if that is not meant"

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::names::{ConduitId, NameError, ZoneName};
+use super::model::Vlan;
+use super::names::{ConduitId, InterfaceName, NameError, ZoneName};
 use super::overlap::Claim;
 use super::service::ServiceError;
 
@@ -125,6 +126,27 @@ pub enum DiagnosticKind {
         first: ZoneName,
         second: ZoneName,
         claim: Claim,
+    },
+
+    // The machine.
+    #[error("this machine has no interface `{name}`")]
+    UnknownInterface {
+        name: InterfaceName,
+        nearest: Option<String>,
+    },
+    #[error("interface `{name}` is {what}, where this build cannot put programs")]
+    UnsupportedInterface { name: String, what: &'static str },
+    #[error("`{name}` is VLAN {device} already: VLAN {vlan} in it makes more than two tags")]
+    TooManyTags {
+        name: InterfaceName,
+        device: Vlan,
+        vlan: Vlan,
+    },
+    #[error("the policy takes {found} {what}, and there is room for {limit}")]
+    NoRoom {
+        what: &'static str,
+        found: usize,
+        limit: usize,
     },
 
     // Warnings.

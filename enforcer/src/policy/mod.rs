@@ -22,7 +22,7 @@ mod resolve;
 mod seen;
 pub mod service;
 pub mod source;
-mod suggest;
+pub(crate) mod suggest;
 mod values;
 mod yaml;
 

@@ -1,0 +1,124 @@
+//! What the zones claim: `match` entries by prefix, with their other keys told
+//! apart only where they differ.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use enforcer_common::zone::ZoneId;
+use ipnet::IpNet;
+
+use super::interner::Interner;
+use super::machine::{Devices, Place};
+use super::numbering::Numbering;
+use crate::policy::Policy;
+use crate::policy::model::{Vlan, Zone, ZoneEntry};
+
+/// Keys of an entry that say where a frame is seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct LinkKeys {
+    /// Indices of interfaces; any when empty.
+    pub(super) interfaces: BTreeSet<u32>,
+    /// VLAN tags; any, and none, when empty.
+    pub(super) vlans: BTreeSet<Vlan>,
+}
+
+/// One claim on a prefix, or on every address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Claim {
+    /// Who makes it.
+    pub(super) zone: ZoneId,
+    /// Where it holds: an index into [`Claims::keys`].
+    pub(super) keys: usize,
+}
+
+/// Claims on one prefix, least specific first: each decides over those before.
+pub(super) type Group = Vec<Claim>;
+
+/// All claims of a policy.
+pub(super) struct Claims {
+    /// Every distinct combination of keys.
+    pub(super) keys: Vec<LinkKeys>,
+    /// Claims without a prefix.
+    pub(super) anywhere: Group,
+    /// Claims with one.
+    pub(super) prefixes: BTreeMap<IpNet, Group>,
+    /// The sources of each failsafe entry, and an index into `keys`.
+    pub(super) failsafes: Vec<(IpNet, usize)>,
+}
+
+impl LinkKeys {
+    fn of_entry(entry: &ZoneEntry, devices: &Devices<'_>) -> Self {
+        let names = entry.interfaces.iter();
+        let interfaces = names.filter_map(|name| Some(devices.named(name.as_str())?.ifindex));
+        Self {
+            interfaces: interfaces.collect(),
+            vlans: entry.vlans.iter().copied().collect(),
+        }
+    }
+
+    fn of_place(place: Place) -> Self {
+        Self {
+            interfaces: BTreeSet::from([place.ifindex]),
+            vlans: place.vlan.into_iter().collect(),
+        }
+    }
+
+    /// Orders claims on one prefix: a VLAN says more than an interface.
+    fn rank(&self) -> (bool, bool) {
+        (!self.vlans.is_empty(), !self.interfaces.is_empty())
+    }
+}
+
+impl Claims {
+    /// The claims of `zones`, which name no VLAN devices, and of the failsafe
+    /// entries of `policy`; `devices` has every interface that they name.
+    pub(super) fn new(
+        zones: &[Zone],
+        policy: &Policy,
+        devices: &Devices<'_>,
+        numbering: &Numbering,
+    ) -> Self {
+        let mut keys = Interner::default();
+        let mut anywhere = Group::new();
+        let mut prefixes: BTreeMap<IpNet, Group> = BTreeMap::new();
+        for zone in zones {
+            for entry in &zone.entries {
+                let claim = Claim {
+                    zone: numbering.zone(zone),
+                    keys: keys.intern(LinkKeys::of_entry(entry, devices)),
+                };
+                if entry.prefixes.is_empty() {
+                    anywhere.push(claim);
+                }
+                for prefix in &entry.prefixes {
+                    prefixes.entry(*prefix).or_default().push(claim);
+                }
+            }
+        }
+        let failsafe = policy.failsafe.iter().map(|failsafe| {
+            let device = failsafe.interface.as_ref();
+            let device = device.and_then(|name| devices.named(name.as_str()));
+            let place = device.map(|device| devices.place(device));
+            let keys = keys.intern(place.map(LinkKeys::of_place).unwrap_or_default());
+            (failsafe.from, keys)
+        });
+        let failsafes = failsafe.collect();
+        let keys = keys.into_values();
+        for group in prefixes.values_mut().chain([&mut anywhere]) {
+            group.sort_unstable_by_key(|claim| (keys[claim.keys].rank(), *claim));
+            group.dedup();
+        }
+        Self {
+            keys,
+            anywhere,
+            prefixes,
+            failsafes,
+        }
+    }
+
+    /// Whether all claims of the group name an interface, so that its addresses
+    /// cannot come from elsewhere.
+    pub(super) fn is_bound(&self, group: &[Claim]) -> bool {
+        let names_interface = |claim: &Claim| !self.keys[claim.keys].interfaces.is_empty();
+        group.iter().all(names_interface)
+    }
+}

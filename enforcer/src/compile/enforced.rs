@@ -1,0 +1,136 @@
+//! Which interfaces get programs, and on which hook.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::machine::{Devices, Interface};
+use crate::policy::model::Hook;
+use crate::policy::names::InterfaceName;
+use crate::policy::suggest::nearest;
+use crate::policy::{Diagnostic, DiagnosticKind, Findings, Policy, Span};
+
+/// The hook of each interface that gets programs.
+///
+/// Those are the interfaces that a `match` names (for a VLAN device its parent)
+/// and, when an entry names none, every other one that is up: only then can the
+/// zone's packets arrive anywhere. Of devices that share frames one is enough:
+/// the parent of VLAN devices, the bond of its members.
+pub(super) fn hooks(
+    policy: &Policy,
+    devices: &Devices<'_>,
+) -> Result<BTreeMap<u32, Hook>, Findings> {
+    let mut chosen = Chosen {
+        devices,
+        interfaces: BTreeMap::new(),
+        findings: Vec::new(),
+    };
+    let entries = || policy.zones.iter().flat_map(|zone| &zone.entries);
+    for entry in entries() {
+        for name in &entry.interfaces {
+            if let Some(device) = chosen.known(name, entry.span) {
+                chosen.enforce(devices.parent(device).unwrap_or(device), entry.span);
+            }
+        }
+    }
+    if let Some(entry) = entries().find(|entry| entry.interfaces.is_empty()) {
+        chosen.enforce_others(entry.span);
+    }
+    for failsafe in &policy.failsafe {
+        if let Some(name) = &failsafe.interface {
+            chosen.known(name, failsafe.span);
+        }
+    }
+    for (name, hook) in &policy.interfaces {
+        if let Some(device) = chosen.known(name, Span::default()) {
+            chosen.set_hook(device, *hook);
+        }
+    }
+    if chosen.findings.is_empty() {
+        Ok(chosen.interfaces)
+    } else {
+        Err(chosen.findings.into_iter().collect())
+    }
+}
+
+/// The interfaces where a program judges what arrives, by index: a program on
+/// a device judges what its VLAN devices and the members of a bond get, too.
+pub(super) fn judged(hooks: &BTreeMap<u32, Hook>, devices: &Devices<'_>) -> BTreeSet<u32> {
+    let has_program = |device: &Interface| hooks.contains_key(&device.ifindex);
+    let judged = devices.iter().filter(|device| {
+        has_program(device)
+            || devices.parent(device).is_some_and(has_program)
+            || devices.bond(device).is_some_and(has_program)
+    });
+    judged.map(|device| device.ifindex).collect()
+}
+
+struct Chosen<'d, 'm> {
+    devices: &'d Devices<'m>,
+    interfaces: BTreeMap<u32, Hook>,
+    findings: Vec<Diagnostic>,
+}
+
+impl<'m> Chosen<'_, 'm> {
+    fn known(&mut self, name: &InterfaceName, span: Span) -> Option<&'m Interface> {
+        let found = self.devices.named(name.as_str());
+        if found.is_none() {
+            let nearest = nearest(name.as_str(), self.devices.names());
+            let kind = DiagnosticKind::UnknownInterface {
+                name: name.clone(),
+                nearest: nearest.map(str::to_owned),
+            };
+            self.findings.push(Diagnostic::new(kind, span));
+        }
+        found
+    }
+
+    fn enforce(&mut self, device: &Interface, span: Span) {
+        let what = if device.is_loopback {
+            "the loopback interface"
+        } else if device.is_bridge {
+            "a bridge"
+        } else if self.devices.bridge(device).is_some() {
+            "a port of a bridge"
+        } else {
+            self.interfaces.insert(device.ifindex, Hook::default());
+            return;
+        };
+        self.refuse(device, what, span);
+    }
+
+    /// Enforces every interface that is up and shares no frames with one that
+    /// is enforced.
+    fn enforce_others(&mut self, span: Span) {
+        let devices = self.devices;
+        let named = |device: &Interface| self.interfaces.contains_key(&device.ifindex);
+        let bonds_of_named: Vec<u32> = devices
+            .iter()
+            .filter(|device| named(device))
+            .filter_map(|member| Some(devices.bond(member)?.ifindex))
+            .collect();
+        let is_up = |device: &Interface| device.is_up;
+        let others = devices.iter().filter(|device| {
+            let shares_frames = devices.parent(device).is_some_and(is_up)
+                || devices.bond(device).is_some_and(is_up)
+                || devices.bridge(device).is_some_and(is_up)
+                || bonds_of_named.contains(&device.ifindex);
+            device.is_up && !device.is_loopback && !shares_frames && !named(device)
+        });
+        for device in others.collect::<Vec<_>>() {
+            self.enforce(device, span);
+        }
+    }
+
+    fn set_hook(&mut self, device: &Interface, hook: Hook) {
+        if self.devices.parent(device).is_some() {
+            self.refuse(device, "a VLAN device", Span::default());
+        } else if let Some(chosen) = self.interfaces.get_mut(&device.ifindex) {
+            *chosen = hook;
+        }
+    }
+
+    fn refuse(&mut self, device: &Interface, what: &'static str, span: Span) {
+        let name = device.name.clone();
+        let kind = DiagnosticKind::UnsupportedInterface { name, what };
+        self.findings.push(Diagnostic::new(kind, span));
+    }
+}

@@ -1,0 +1,87 @@
+//! From a policy to an image: what the tables of the kernel hold, so that the
+//! cost of a packet does not grow with the policy.
+//!
+//! Links ([`links`]) and addresses ([`addresses`]) are told apart only as far as
+//! the zones do, services ([`services`]) as far as the conduits do. Two classes
+//! give the source zone ([`sources`]), two zones give a row, and row and service
+//! give what decides ([`rows`]). Nothing here does I/O: equal policies on equal
+//! machines give equal images, byte for byte.
+
+mod addresses;
+mod claims;
+mod coverage;
+mod devices;
+mod enforced;
+mod hash;
+mod image;
+mod interner;
+mod links;
+pub mod machine;
+mod numbering;
+mod rows;
+mod services;
+pub mod size;
+mod sources;
+mod tables;
+mod trie;
+
+use std::collections::BTreeSet;
+
+pub use image::Image;
+pub use machine::Machine;
+pub use numbering::Numbering;
+
+use crate::policy::{Findings, Policy};
+use addresses::Addresses;
+use claims::Claims;
+use links::Links;
+use machine::Devices;
+use rows::Rows;
+use services::Services;
+use sources::Sources;
+use tables::Parts;
+
+/// Compiles a policy for a machine.
+///
+/// Names that are new get numbers in `numbering`; it stays as it is when the
+/// policy is refused.
+pub fn compile(
+    policy: &Policy,
+    machine: &Machine,
+    numbering: &mut Numbering,
+) -> Result<Image, Findings> {
+    let devices = Devices::new(machine);
+    let hooks = enforced::hooks(policy, &devices)?;
+    let zones = devices::by_parent(policy, &devices)?;
+    let numbers = numbering.with(policy)?;
+    let claims = Claims::new(&zones, policy, &devices, &numbers);
+    let links = Links::new(&claims, &devices);
+    let addresses = Addresses::new(&claims, machine);
+    let sources = Sources::new(&claims, &addresses, &links)?;
+    let services = Services::new(policy)?;
+    let rows = Rows::new(policy, &services, &numbers)?;
+    let judged = enforced::judged(&hooks, &devices);
+    let parts = Parts {
+        links: links.tables(&sources.link_classes, &judged),
+        addresses,
+        sources,
+        services,
+        rows,
+        zone_ids: numbers.zone_ids(),
+    };
+    let (blocks, layout) = tables::lay_out(parts)?;
+    *numbering = numbers;
+    Ok(Image {
+        blocks,
+        layout,
+        zones: numbering.zone_names(),
+        slots: numbering.slot_names(policy.failsafe.len()),
+        hooks,
+    })
+}
+
+/// The interfaces that get programs, by index.
+pub fn enforced(policy: &Policy, machine: &Machine) -> Result<BTreeSet<u32>, Findings> {
+    let hooks = enforced::hooks(policy, &Devices::new(machine))?;
+    Ok(hooks.into_keys().collect())
+}

@@ -1,0 +1,118 @@
+//! Numbers of zones and conduits: stable by name from one apply to the next,
+//! so that counters and flows keep their meaning.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use enforcer_common::cell::Slot;
+use enforcer_common::essential::Essential;
+use enforcer_common::zone::ZoneId;
+use serde::{Deserialize, Serialize};
+
+use super::size::{MAX_SLOTS, MAX_ZONE_IDS, room_for};
+use crate::policy::model::{Conduit, Zone};
+use crate::policy::{Findings, Policy};
+
+/// The number of every zone and conduit that was ever applied.
+///
+/// A name keeps its number, even while no policy has it; a new name takes the
+/// lowest number that no name has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbering {
+    /// Zone ids from [`ZoneId::FIRST`] on.
+    zones: BTreeMap<String, u32>,
+    /// Slots from [`Slot::FIRST`] on.
+    conduits: BTreeMap<String, u32>,
+}
+
+impl Numbering {
+    /// The numbering that has every name of `policy` too.
+    ///
+    /// New names are numbered in the order of the alphabet: where the file has
+    /// them says nothing.
+    pub(super) fn with(&self, policy: &Policy) -> Result<Self, Findings> {
+        let mut numbers = self.clone();
+        let zones = policy.zones.iter().map(|zone| zone.name.as_str());
+        extend(&mut numbers.zones, u32::from(ZoneId::FIRST), zones);
+        let conduits = policy.conduits.iter().map(|conduit| conduit.id.as_str());
+        extend(&mut numbers.conduits, Slot::FIRST, conduits);
+        room_for(numbers.zone_ids() as usize, "zone numbers", MAX_ZONE_IDS)?;
+        room_for(numbers.slots() as usize, "conduit counters", MAX_SLOTS)?;
+        Ok(numbers)
+    }
+
+    /// The number of a zone of the policy that the numbering was made for.
+    pub(super) fn zone(&self, zone: &Zone) -> ZoneId {
+        ZoneId(self.zones[zone.name.as_str()] as u16)
+    }
+
+    /// The slot of a conduit of the policy that the numbering was made for.
+    pub(super) fn slot(&self, conduit: &Conduit) -> Slot {
+        Slot(self.conduits[conduit.id.as_str()])
+    }
+
+    /// The highest zone id, and one.
+    pub(super) fn zone_ids(&self) -> u32 {
+        end(&self.zones, u32::from(ZoneId::FIRST))
+    }
+
+    /// The highest slot, and one.
+    pub(super) fn slots(&self) -> u32 {
+        end(&self.conduits, Slot::FIRST)
+    }
+
+    /// The name of every zone id that has one.
+    pub(super) fn zone_names(&self) -> BTreeMap<u16, String> {
+        let built_in = [(ZoneId::UNKNOWN, "unknown"), (ZoneId::SELF, "self")];
+        let built_in = built_in.map(|(id, name)| (id.0, name.to_owned()));
+        let zones = self
+            .zones
+            .iter()
+            .map(|(name, id)| (*id as u16, name.clone()));
+        built_in.into_iter().chain(zones).collect()
+    }
+
+    /// The name of every slot that has one; the first `failsafes` of the slots
+    /// for failsafe entries do.
+    pub(super) fn slot_names(&self, failsafes: usize) -> BTreeMap<u32, String> {
+        let built_in = [
+            (Slot::NO_CONDUIT.0, "(no-conduit)".to_owned()),
+            (Slot::INTRA_ZONE.0, "(intra-zone)".to_owned()),
+            (Slot::SELF_OUT.0, "(self-out)".to_owned()),
+        ];
+        let essential =
+            Essential::ALL.map(|one| (one.slot().0, format!("(essential:{})", one.name())));
+        let failsafe = (Slot::FAILSAFE.0..)
+            .zip(0..failsafes)
+            .map(|(slot, entry)| (slot, format!("(failsafe:{entry})")));
+        let conduits = self
+            .conduits
+            .iter()
+            .map(|(name, slot)| (*slot, name.clone()));
+        built_in
+            .into_iter()
+            .chain(essential)
+            .chain(failsafe)
+            .chain(conduits)
+            .collect()
+    }
+}
+
+fn extend<'n>(
+    numbers: &mut BTreeMap<String, u32>,
+    first: u32,
+    names: impl Iterator<Item = &'n str>,
+) {
+    let new: BTreeSet<&str> = names.filter(|name| !numbers.contains_key(*name)).collect();
+    let taken: BTreeSet<u32> = numbers.values().copied().collect();
+    let free = (first..).filter(|number| !taken.contains(number));
+    let new = new.into_iter().map(str::to_owned).zip(free);
+    numbers.extend(new);
+}
+
+fn end(numbers: &BTreeMap<String, u32>, first: u32) -> u32 {
+    numbers
+        .values()
+        .map(|number| number.saturating_add(1))
+        .max()
+        .unwrap_or(first)
+}

@@ -1,0 +1,182 @@
+//! Port classes: services that the same conduits and failsafe entries name.
+
+use std::collections::BTreeMap;
+
+use enforcer_common::layout::{Block, HALF_WORDS};
+use enforcer_common::wire::protocol;
+
+use super::interner::Interner;
+use super::size::room_for;
+use super::trie::{MAX_TRIE, Trie};
+use crate::policy::service::{IcmpFamily, Service, Transport};
+use crate::policy::{Findings, Policy};
+
+/// Ports of a protocol, or types and codes of ICMP.
+const PORTS: usize = 1 << 16;
+
+/// Protocols and ports, told apart as far as the policy does.
+pub(super) struct Services {
+    /// Trie from protocol and port to class.
+    pub(super) trie: Vec<Block>,
+    /// Failsafe entries of each class, one bit each.
+    pub(super) failsafes: Vec<u16>,
+    /// The classes of each conduit.
+    pub(super) of_conduits: Vec<Vec<u16>>,
+}
+
+/// Services with the same namers, which nothing tells apart: a number.
+type Bundle = usize;
+
+/// Who names a service: a conduit by its place in the policy, or a failsafe
+/// entry by its place after all conduits.
+type Namer = usize;
+
+impl Services {
+    /// Divides all services into classes.
+    pub(super) fn new(policy: &Policy) -> Result<Self, Findings> {
+        let (services, namers) = bundles(policy);
+        let mut classes = Interner::default();
+        let mut trie = Trie::with_root(8);
+        let mut root = [0; HALF_WORDS as usize];
+        for (protocol, entry) in (0..=255).zip(&mut root) {
+            let edges = edges(protocol, &services);
+            *entry = protocol_entry(&classified(edges, &mut classes), &mut trie);
+        }
+        trie.set_root(&root);
+        room_for(classes.len(), "classes of services", MAX_TRIE)?;
+
+        let mut of_namers = vec![Vec::new(); policy.conduits.len() + policy.failsafe.len()];
+        let classes = classes.into_values();
+        for (class, bundles) in (0..).zip(&classes) {
+            for namer in bundles.iter().flat_map(|bundle| &namers[*bundle]) {
+                let named: &mut Vec<u16> = &mut of_namers[*namer];
+                // Several bundles may have the namer.
+                if named.last() != Some(&class) {
+                    named.push(class);
+                }
+            }
+        }
+        let mut failsafes = vec![0; classes.len()];
+        let of_failsafes = of_namers.split_off(policy.conduits.len());
+        for (entry, classes) in of_failsafes.iter().enumerate() {
+            for class in classes {
+                failsafes[usize::from(*class)] |= 1 << entry;
+            }
+        }
+        Ok(Self {
+            trie: trie.finish("blocks for services")?,
+            failsafes,
+            of_conduits: of_namers,
+        })
+    }
+}
+
+/// The bundle of each service, and the namers of each bundle.
+fn bundles(policy: &Policy) -> (Vec<(Service, Bundle)>, Vec<Vec<Namer>>) {
+    let conduits = policy.conduits.iter().map(|conduit| &conduit.services);
+    let failsafes = policy.failsafe.iter().map(|failsafe| &failsafe.services);
+    let mut by_service: BTreeMap<Service, Vec<Namer>> = BTreeMap::new();
+    for (namer, services) in conduits.chain(failsafes).enumerate() {
+        for service in services {
+            by_service.entry(*service).or_default().push(namer);
+        }
+    }
+    let mut bundles = Interner::default();
+    let bundle = |(service, namers)| (service, bundles.intern(namers));
+    let services = by_service.into_iter().map(bundle).collect();
+    (services, bundles.into_values())
+}
+
+/// Where bundles begin (`true`) and end among the ports of a protocol.
+type Edges = BTreeMap<usize, Vec<(Bundle, bool)>>;
+
+fn edges(protocol: u8, services: &[(Service, Bundle)]) -> Edges {
+    let mut edges = Edges::from([(0, Vec::new())]);
+    for (service, bundle) in services {
+        for (first, last) in ranges(*service, protocol) {
+            let (start, end) = (usize::from(first), usize::from(last) + 1);
+            edges.entry(start).or_default().push((*bundle, true));
+            edges.entry(end).or_default().push((*bundle, false));
+        }
+    }
+    edges
+}
+
+/// Ports, or types and codes of ICMP, of `protocol` that a service means.
+fn ranges(service: Service, protocol: u8) -> Vec<(u16, u16)> {
+    match service {
+        Service::Any => whole(protocol),
+        Service::Protocol(number) if number == protocol => whole(protocol),
+        Service::Ports(transport, ports) if number(transport) == protocol => {
+            vec![(ports.start(), ports.end())]
+        }
+        Service::Icmp(family, kind, code) if icmp(family) == protocol => match (kind, code) {
+            (None, _) => whole(protocol),
+            (Some(kind), None) => vec![(word(kind, 0), word(kind, 0xff))],
+            (Some(kind), Some(code)) => vec![(word(kind, code), word(kind, code))],
+        },
+        _ => Vec::new(),
+    }
+}
+
+/// All of a protocol but ICMP errors: those follow what they report (RFC 792,
+/// RFC 4443), or are named by type.
+fn whole(protocol: u8) -> Vec<(u16, u16)> {
+    let kinds: &[(u8, u8)] = match protocol {
+        // 3 unreachable, 4 quench, 5 redirect, 11 time exceeded, 12 parameter.
+        protocol::ICMP => &[(0, 2), (6, 10), (13, 255)],
+        protocol::ICMPV6 => &[(128, 255)],
+        _ => &[(0, 255)],
+    };
+    let range = |(first, last): &(u8, u8)| (word(*first, 0), word(*last, 0xff));
+    kinds.iter().map(range).collect()
+}
+
+const fn word(high: u8, low: u8) -> u16 {
+    u16::from_be_bytes([high, low])
+}
+
+const fn number(transport: Transport) -> u8 {
+    match transport {
+        Transport::Tcp => protocol::TCP,
+        Transport::Udp => protocol::UDP,
+        Transport::Sctp => protocol::SCTP,
+    }
+}
+
+const fn icmp(family: IcmpFamily) -> u8 {
+    match family {
+        IcmpFamily::V4 => protocol::ICMP,
+        IcmpFamily::V6 => protocol::ICMPV6,
+    }
+}
+
+/// From which port on which class holds.
+fn classified(edges: Edges, classes: &mut Interner<Vec<Bundle>>) -> Vec<(usize, u16)> {
+    let mut open: BTreeMap<Bundle, usize> = BTreeMap::new();
+    let mut starts = Vec::with_capacity(edges.len());
+    for (at, changes) in edges.into_iter().take_while(|(at, _)| *at < PORTS) {
+        for (bundle, begins) in changes {
+            let count = open.entry(bundle).or_default();
+            // Ranges of one bundle may overlap; an end never comes first.
+            *count = if begins { *count + 1 } else { *count - 1 };
+        }
+        open.retain(|_, count| *count > 0);
+        starts.push((at, classes.intern(open.keys().copied().collect()) as u16));
+    }
+    starts
+}
+
+/// The trie entry of a protocol.
+fn protocol_entry(starts: &[(usize, u16)], trie: &mut Trie) -> u16 {
+    let mut by_port = vec![0; PORTS];
+    let ends = starts.iter().skip(1).map(|(at, _)| *at).chain([PORTS]);
+    for ((start, class), end) in starts.iter().zip(ends) {
+        by_port[*start..end].fill(*class);
+    }
+    let mut by_high_byte = [0; HALF_WORDS as usize];
+    for (entry, ports) in by_high_byte.iter_mut().zip(by_port.as_chunks().0) {
+        *entry = trie.share(*ports);
+    }
+    trie.share(by_high_byte)
+}

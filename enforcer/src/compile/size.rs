@@ -1,0 +1,184 @@
+//! How much room an image takes, and how large the maps are made for it.
+
+use enforcer_common::control::DropTable;
+use enforcer_common::counter::{ConduitCell, DropCell};
+use enforcer_common::flow::{Flow, FlowKey};
+use enforcer_common::layout::Block;
+use serde::Serialize;
+
+use crate::policy::{Diagnostic, DiagnosticKind, Findings, Span};
+
+/// Most blocks of one policy.
+pub const MAX_BLOCKS: usize = BLOCKS[BLOCKS.len() - 1] as usize;
+/// Most zone ids, `unknown` and `self` among them.
+pub const MAX_ZONE_IDS: usize = ZONE_IDS[ZONE_IDS.len() - 1] as usize;
+/// Most slots, the built-in ones among them.
+pub const MAX_SLOTS: usize = SLOTS[SLOTS.len() - 1] as usize;
+
+/// Most interfaces of a machine.
+pub const MAX_INTERFACES: usize = 4_096;
+
+const BLOCKS: [u32; 4] = [1_024, 4_096, 16_384, 65_536];
+/// 66 is where [`DropTable`] stops to tell destinations apart.
+const ZONE_IDS: [u32; 5] = [16, 66, 256, 1_002, 2_048];
+const SLOTS: [u32; 5] = [256, 1_024, 4_096, 16_384, 131_072];
+
+/// Policies that the `tables` map holds: the active one and the next.
+const POLICIES: u64 = 2;
+/// What the kernel adds to key and value of a hash entry, its share of the
+/// bucket array included.
+const HASH_ENTRY_BYTES: u64 = 64;
+
+/// What one image needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Sizes {
+    /// Blocks of all tables.
+    pub blocks: u32,
+    /// The highest zone id, and one.
+    pub zone_ids: u32,
+    /// The highest slot, and one.
+    pub slots: u32,
+}
+
+/// What maps have room for; they are made for a class, so that most changes of
+/// a policy fit the maps that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SizeClass {
+    /// Blocks of each of two policies.
+    pub blocks: u32,
+    /// Zone ids that `drop_counters` can tell apart.
+    pub zone_ids: u32,
+    /// Slots in `conduit_counters`.
+    pub slots: u32,
+}
+
+/// Bytes of kernel memory that each map takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// Tables of two policies.
+    pub tables: u64,
+    /// A cell for each slot and possible CPU.
+    pub conduit_counters: u64,
+    /// Cells by zones and reason, for each possible CPU.
+    pub drop_counters: u64,
+    /// Flows that somebody has answered.
+    pub flows: u64,
+    /// Flows that nobody has answered yet.
+    pub flows_new: u64,
+}
+
+/// What memory depends on besides the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Possible CPUs, each with counters of its own.
+    pub cpus: u32,
+    /// Entries of `flows`.
+    pub flows: u32,
+    /// Entries of `flows_new`.
+    pub flows_new: u32,
+}
+
+impl SizeClass {
+    /// The smallest class that `sizes` fit; `None` beyond the largest.
+    pub fn for_sizes(sizes: Sizes) -> Option<Self> {
+        Some(Self {
+            blocks: at_least(&BLOCKS, sizes.blocks)?,
+            zone_ids: at_least(&ZONE_IDS, sizes.zone_ids)?,
+            slots: at_least(&SLOTS, sizes.slots)?,
+        })
+    }
+
+    /// Whether `sizes` fit into maps of this class.
+    pub fn fits(&self, sizes: Sizes) -> bool {
+        sizes.blocks <= self.blocks && sizes.zone_ids <= self.zone_ids && sizes.slots <= self.slots
+    }
+
+    /// Memory of maps of this class.
+    pub fn memory(&self, capacity: Capacity) -> Memory {
+        let bytes = |count: u32, size: usize| u64::from(count) * size as u64;
+        let cpus = u64::from(capacity.cpus);
+        let drop_cells = DropTable::for_zones(self.zone_ids).cells();
+        let flow = size_of::<FlowKey>() + size_of::<Flow>();
+        let flow = flow as u64 + HASH_ENTRY_BYTES;
+        Memory {
+            tables: POLICIES * bytes(self.blocks, size_of::<Block>()),
+            conduit_counters: cpus * bytes(self.slots, size_of::<ConduitCell>()),
+            drop_counters: cpus * bytes(drop_cells, size_of::<DropCell>()),
+            flows: u64::from(capacity.flows) * flow,
+            flows_new: u64::from(capacity.flows_new) * flow,
+        }
+    }
+}
+
+impl Memory {
+    /// All maps together.
+    pub fn total(&self) -> u64 {
+        self.tables + self.conduit_counters + self.drop_counters + self.flows + self.flows_new
+    }
+}
+
+/// Refuses a policy that needs more of something than there is room for.
+pub(super) fn room_for(found: usize, what: &'static str, limit: usize) -> Result<(), Findings> {
+    if found <= limit {
+        return Ok(());
+    }
+    let kind = DiagnosticKind::NoRoom { what, found, limit };
+    Err(Diagnostic::new(kind, Span::default()).into())
+}
+
+fn at_least(classes: &[u32], needed: u32) -> Option<u32> {
+    classes.iter().copied().find(|class| *class >= needed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_the_smallest_that_fit() {
+        let cases = [
+            ((1, 3, 33), Some((1_024, 16, 256))),
+            ((1_024, 16, 256), Some((1_024, 16, 256))),
+            ((1_025, 17, 257), Some((4_096, 66, 1_024))),
+            ((65_536, 1_003, 131_072), Some((65_536, 2_048, 131_072))),
+            ((65_537, 3, 33), None),
+            ((1, 2_049, 33), None),
+            ((1, 3, 131_073), None),
+        ];
+        for ((blocks, zone_ids, slots), want) in cases {
+            let sizes = Sizes {
+                blocks,
+                zone_ids,
+                slots,
+            };
+            let class = SizeClass::for_sizes(sizes);
+            let got = class.map(|class| (class.blocks, class.zone_ids, class.slots));
+            assert_eq!(got, want, "{sizes:?}");
+            assert!(class.is_none_or(|class| class.fits(sizes)), "{sizes:?}");
+        }
+    }
+
+    #[test]
+    fn memory_is_that_of_the_maps() {
+        let class = SizeClass {
+            blocks: 1_024,
+            zone_ids: 16,
+            slots: 256,
+        };
+        let capacity = Capacity {
+            cpus: 2,
+            flows: 65_536,
+            flows_new: 1,
+        };
+        let want = Memory {
+            tables: 1 << 20,
+            conduit_counters: 2 * 256 * 48,
+            drop_counters: 2 * (16 * 16 * 8 + 16 * 64) * 112,
+            flows: 12 << 20,
+            flows_new: 192,
+        };
+        let got = class.memory(capacity);
+        assert_eq!(got, want);
+        assert_eq!(got.total(), 1_048_576 + 24_576 + 688_128 + 12_582_912 + 192);
+    }
+}
