@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: what must hold before a change is merged.
 
-use std::fs;
 use std::process::{Command, ExitCode};
+use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
@@ -79,8 +79,15 @@ fn ebpf_clippy(toolchain: &Toolchain) -> Command {
         toolchain::clean(&mut clippy).env("RUSTC_BOOTSTRAP", "1");
         clippy
     };
-    clippy.args(["--locked", "--release", "--", "-Dwarnings"]);
-    clippy.current_dir(workspace().join("enforcer-ebpf"));
+    // Where the build of the kernel programs has left their dependencies.
+    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let target = workspace().join(target).join("ebpf");
+    clippy
+        .args(["--locked", "--release", "--target-dir"])
+        .arg(target);
+    clippy
+        .args(["--", "-Dwarnings"])
+        .current_dir(workspace().join("enforcer-ebpf"));
     clippy
 }
 
