@@ -1,0 +1,17 @@
+//! Real traffic through a router that enforces a policy.
+//!
+//! Each test has a router, hosts and pins of its own, so the tests run beside each
+//! other. They need root, and fail without it.
+
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+mod apply;
+mod crash;
+mod detach;
+mod failing_apply;
+mod flows;
+mod foreign;
+mod network;
+mod plain;
+mod router;
+mod stream;
