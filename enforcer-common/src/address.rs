@@ -30,17 +30,17 @@ impl Addr {
     /// Whether this is an IPv4 address.
     #[inline(always)]
     pub const fn is_v4(&self) -> bool {
-        self.0[0] == 0 && self.0[1] == 0 && self.0[2] == MAPPED
+        // One comparison instead of three: each branch doubles the ways that
+        // the verifier has to follow.
+        self.0[0] | self.0[1] | (self.0[2] ^ MAPPED) == 0
     }
 
     /// 169.254.0.0/16 (RFC 3927) or fe80::/10 (RFC 4291).
     #[inline(always)]
     pub const fn is_link_local(&self) -> bool {
-        if self.is_v4() {
-            self.0[3] >> 16 == 0xa9fe
-        } else {
-            self.0[0] >> 22 == 0xfe80 >> 6
-        }
+        let v4 = self.0[0] | self.0[1] | (self.0[2] ^ MAPPED) | (self.0[3] >> 16 ^ 0xa9fe);
+        let v6 = self.0[0] >> 22 ^ 0xfe80 >> 6;
+        v4 == 0 || v6 == 0
     }
 }
 

@@ -4,34 +4,14 @@
 //! their order are the same. What is kept about flows lies around it, in the
 //! kernel programs.
 
-use crate::address::Addr;
 use crate::cell::{AddressClass, Cell, Pair, Slot, SourceCell};
 use crate::essential;
-use crate::flow::{Flow, FlowKey};
 use crate::lookup::{self, Link, Tables};
-use crate::parse::{Facts, Tags, echo_request};
+use crate::parse::Facts;
+use crate::question::{Origin, Question, Tags, echo_request};
 use crate::verdict::DropReason;
 use crate::wire::protocol;
 use crate::zone::ZoneId;
-
-/// One flow, or one packet outside any flow, seen from its initiator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Question {
-    /// Where it comes in; where it goes out when the router sends it.
-    pub ifindex: u32,
-    /// VLAN tags there.
-    pub tags: Tags,
-    /// Who asks.
-    pub source: Addr,
-    /// Whom.
-    pub destination: Addr,
-    /// IP protocol number.
-    pub protocol: u8,
-    /// The router itself is the initiator.
-    pub is_from_router: bool,
-    /// Destination port, or type and code of ICMP, or 0.
-    pub service: u16,
-}
 
 /// Where the routing table sends a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +31,7 @@ pub trait Routes {
 }
 
 /// What the tables say of both ends of a question.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
     /// The link it is seen on.
@@ -86,96 +67,93 @@ pub struct Judgement {
 }
 
 /// A packet that must not pass.
+///
+/// Absent values are numbers that name nothing rather than `Option`s: the
+/// verifier refuses to copy the undefined half of an `Option` into a map.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dropped {
     /// Source zone, as far as it is known.
     pub from: ZoneId,
-    /// Destination zone, if it is known.
-    pub to: Option<ZoneId>,
+    to: ZoneId,
+    slot: Slot,
     /// Why.
     pub reason: DropReason,
+}
+
+impl Dropped {
+    const NO_ZONE: ZoneId = ZoneId(u16::MAX);
+    const NO_SLOT: Slot = Slot(u32::MAX);
+
+    /// A drop before the destination was known.
+    #[inline(always)]
+    pub const fn early(from: ZoneId, reason: DropReason) -> Self {
+        Self {
+            from,
+            to: Self::NO_ZONE,
+            slot: Self::NO_SLOT,
+            reason,
+        }
+    }
+
+    /// A drop on the way from one zone to another that no conduit decided.
+    #[inline(always)]
+    pub const fn between(from: ZoneId, to: ZoneId, reason: DropReason) -> Self {
+        Self {
+            from,
+            to,
+            slot: Self::NO_SLOT,
+            reason,
+        }
+    }
+
+    /// Destination zone, if it is known.
+    #[inline(always)]
+    pub fn to(&self) -> Option<ZoneId> {
+        (self.to != Self::NO_ZONE).then_some(self.to)
+    }
+
     /// The conduit or built-in rule that decided, if one did.
-    pub slot: Option<Slot>,
+    #[inline(always)]
+    pub fn slot(&self) -> Option<Slot> {
+        (self.slot != Self::NO_SLOT).then_some(self.slot)
+    }
 }
 
 impl From<DropReason> for Dropped {
     #[inline(always)]
     fn from(reason: DropReason) -> Self {
-        Self {
-            from: ZoneId::UNKNOWN,
-            to: None,
-            reason,
-            slot: None,
-        }
+        Self::early(ZoneId::UNKNOWN, reason)
     }
 }
 
 impl Judgement {
     /// The drop of this judgement for `reason`, which no conduit decided.
     #[inline(always)]
-    pub fn dropped(&self, reason: DropReason) -> Dropped {
-        Dropped {
-            from: self.from,
-            to: Some(self.to),
-            reason,
-            slot: None,
-        }
-    }
-}
-
-impl Question {
-    /// What a packet asks that came in on a link, or goes out by it when the
-    /// router sent it.
-    #[inline(always)]
-    pub fn of_packet(facts: &Facts, ifindex: u32, tags: Tags, is_from_router: bool) -> Self {
-        Self {
-            ifindex,
-            tags,
-            source: facts.source,
-            destination: facts.destination,
-            protocol: facts.protocol,
-            is_from_router,
-            service: facts.service,
-        }
-    }
-
-    /// What the initiator of a flow asked.
-    #[inline(always)]
-    pub fn of_flow(key: &FlowKey, flow: &Flow) -> Self {
-        let (source, destination, port) = if flow.initiator_is_low() {
-            (key.low, key.high, key.high_port)
-        } else {
-            (key.high, key.low, key.low_port)
-        };
-        let protocol = key.protocol as u8;
-        let service = match protocol {
-            protocol::ICMP | protocol::ICMPV6 => u16::from(echo_request(protocol)) << 8,
-            _ => port,
-        };
-        Self {
-            ifindex: flow.ifindex,
-            tags: flow.tags(),
-            source,
-            destination,
-            protocol,
-            is_from_router: flow.from == ZoneId::SELF,
-            service,
-        }
+    pub const fn dropped(&self, reason: DropReason) -> Dropped {
+        Dropped::between(self.from, self.to, reason)
     }
 }
 
 /// Looks up both ends.
 #[inline(always)]
 pub fn ends(tables: &impl Tables, question: &Question) -> Result<Ends, DropReason> {
-    let link = lookup::link(tables, question.ifindex, question.tags)?;
+    let link = lookup::link(tables, question.place.ifindex, question.place.tags)?;
     let class = lookup::address(tables, &question.destination)?;
     let destination = lookup::address_class(tables, class)?;
-    if question.is_from_router {
-        let source = SourceCell::new(ZoneId::SELF, false);
+    if question.place.origin != Origin::WIRE {
+        let is_router = question.place.origin == Origin::ROUTER;
+        let zone = if is_router {
+            ZoneId::SELF
+        } else {
+            ZoneId::UNKNOWN
+        };
+        let failsafes = if is_router { destination.failsafes } else { 0 };
+        let source = SourceCell::new(zone, false);
         return Ok(Ends {
             link,
             source,
-            failsafes: destination.failsafes,
+            failsafes,
             class,
             destination,
         });
@@ -195,23 +173,21 @@ pub fn ends(tables: &impl Tables, question: &Question) -> Result<Ends, DropReaso
 /// Lets essential protocols and failsafe traffic pass and keeps forged sources
 /// out; `None` when the policy has to decide.
 #[inline(always)]
-pub fn admit(
-    tables: &impl Tables,
-    facts: &Facts,
-    question: &Question,
-    ends: &Ends,
-) -> Result<Option<Slot>, Dropped> {
+pub fn admit(tables: &impl Tables, facts: &Facts, ends: &Ends) -> Result<Option<Slot>, Dropped> {
+    let question = &facts.question;
     let is_to_router = ends.destination.destination == ZoneId::SELF.0;
     let is_group = ends.destination.flags & AddressClass::GROUP != 0;
-    let is_local =
-        question.is_from_router || is_to_router || is_group || question.destination.is_link_local();
+    let is_from_router = question.place.origin == Origin::ROUTER;
+    let is_from_wire = question.place.origin == Origin::WIRE;
+    let stays_here = is_to_router || is_group || question.destination.is_link_local();
+    let is_local = is_from_router || is_from_wire && stays_here;
     if let Some(essential) = essential::of(facts, is_local) {
         return Ok(Some(essential.slot()));
     }
-    let is_managed = question.is_from_router || (is_to_router && !is_group);
+    let is_managed = is_from_router || (is_to_router && !is_group);
     if ends.failsafes != 0 && is_managed {
-        let service = failsafe_service(facts, question.is_from_router);
-        let class = lookup::port_class(tables, facts.protocol, service)?;
+        let service = failsafe_service(facts, is_from_router);
+        let class = lookup::port_class(tables, facts.question.protocol(), service)?;
         let matching = ends.failsafes
             & lookup::link_failsafes(tables, ends.link.class)?
             & lookup::port_failsafes(tables, class)?;
@@ -229,9 +205,11 @@ pub fn admit(
 /// their source side.
 #[inline(always)]
 fn failsafe_service(facts: &Facts, is_answer: bool) -> u16 {
-    match (is_answer, facts.protocol) {
-        (false, _) => facts.service,
-        (true, protocol::ICMP | protocol::ICMPV6) => u16::from(echo_request(facts.protocol)) << 8,
+    match (is_answer, facts.question.protocol()) {
+        (false, _) => facts.question.service,
+        (true, protocol::ICMP | protocol::ICMPV6) => {
+            u16::from(echo_request(facts.question.protocol())) << 8
+        }
         (true, _) => facts.source_port,
     }
 }
@@ -250,12 +228,7 @@ fn lowest_bit(bits: u16) -> u32 {
 
 #[inline(always)]
 fn spoofed(ends: &Ends) -> Dropped {
-    Dropped {
-        from: ends.source.zone(),
-        to: None,
-        reason: DropReason::SPOOFED_SOURCE,
-        slot: None,
-    }
+    Dropped::early(ends.source.zone(), DropReason::SPOOFED_SOURCE)
 }
 
 /// The destination zone, where the address alone tells it.
@@ -266,8 +239,9 @@ pub fn target(
     ends: &Ends,
 ) -> Result<Option<Target>, DropReason> {
     let zone = ends.destination.destination;
-    // What the router sends to a group goes to the zone of the link.
-    if question.is_from_router && (zone == AddressClass::BY_ROUTE || zone == ZoneId::SELF.0) {
+    // What leaves for a group goes to the zone of the link.
+    let is_by_link = zone == AddressClass::BY_ROUTE || zone == ZoneId::SELF.0;
+    if question.place.origin != Origin::WIRE && is_by_link {
         let to = lookup::source(tables, ends.link.class, ends.class)?.zone();
         return joined(tables, ends, to).map(Some);
     }
@@ -297,33 +271,26 @@ pub fn judge(
     ends: &Ends,
     target: Option<Target>,
 ) -> Result<Judgement, Dropped> {
-    let class = lookup::port_class(tables, question.protocol, question.service)?;
+    let class = lookup::port_class(tables, question.protocol(), question.service)?;
+    let mut by_address = None;
     if let Some(Target { to, pair }) = target {
         let cell = lookup::cell(tables, pair, class)?;
-        let is_final = question.is_from_router || to == ZoneId::SELF || !cell.allows();
-        if is_final || routes.route(question) != Route::Local {
+        if question.place.origin != Origin::WIRE || to == ZoneId::SELF || !cell.allows() {
             return concluded(question, ends, to, cell);
         }
+        by_address = Some((to, cell));
     }
-    let to = match target {
-        Some(_) => ZoneId::SELF,
-        None => routed(tables, ends, routes.route(question))?,
+    let to = match (routes.route(question), by_address) {
+        (Route::Local, _) => ZoneId::SELF,
+        (_, Some((to, cell))) => return concluded(question, ends, to, cell),
+        (Route::Nowhere, None) => ZoneId::UNKNOWN,
+        (Route::Via(ifindex), None) => {
+            let egress = lookup::link(tables, ifindex, Tags::default())?;
+            lookup::source(tables, egress.class, ends.class)?.zone()
+        }
     };
     let pair = lookup::pair(tables, ends.source.zone(), to)?;
     concluded(question, ends, to, lookup::cell(tables, pair, class)?)
-}
-
-/// The zone of a destination that no prefix names.
-#[inline(always)]
-fn routed(tables: &impl Tables, ends: &Ends, route: Route) -> Result<ZoneId, DropReason> {
-    match route {
-        Route::Local => Ok(ZoneId::SELF),
-        Route::Nowhere => Ok(ZoneId::UNKNOWN),
-        Route::Via(ifindex) => {
-            let egress = lookup::link(tables, ifindex, Tags::default())?;
-            Ok(lookup::source(tables, egress.class, ends.class)?.zone())
-        }
-    }
 }
 
 #[inline(always)]
@@ -337,37 +304,31 @@ fn concluded(
     let is_between_zones = from != to && from != ZoneId::SELF && to != ZoneId::SELF;
     let is_link_local = question.source.is_link_local() || question.destination.is_link_local();
     if is_between_zones && is_link_local {
-        let reason = DropReason::LINK_LOCAL;
-        return Err(Dropped {
-            from,
-            to: Some(to),
-            reason,
-            slot: None,
-        });
+        return Err(Dropped::between(from, to, DropReason::LINK_LOCAL));
     }
     if !cell.allows() {
-        let (reason, slot) = (cell.reason(), Some(cell.slot()));
         return Err(Dropped {
             from,
-            to: Some(to),
-            reason,
-            slot,
+            to,
+            slot: cell.slot(),
+            reason: cell.reason(),
         });
     }
     Ok(Judgement { from, to, cell })
 }
 
-/// All of it at once, for a flow that is judged again.
+/// All of it at once, for what is no packet: a flow that is judged again, or a
+/// question of the operator's.
 #[inline(always)]
 pub fn decide(
     tables: &impl Tables,
     routes: &impl Routes,
     question: &Question,
+    ends: &Ends,
 ) -> Result<Judgement, Dropped> {
-    let ends = ends(tables, question)?;
     if ends.source.is_spoofed() {
-        return Err(spoofed(&ends));
+        return Err(spoofed(ends));
     }
-    let target = target(tables, question, &ends)?;
-    judge(tables, routes, question, &ends, target)
+    let target = target(tables, question, ends)?;
+    judge(tables, routes, question, ends, target)
 }

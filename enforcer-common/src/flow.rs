@@ -3,7 +3,8 @@
 use crate::address::Addr;
 use crate::cell::Cell;
 use crate::limits::idle_s;
-use crate::parse::{Facts, Tags};
+use crate::parse::Facts;
+use crate::question::Tags;
 use crate::wire::{TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, protocol};
 use crate::zone::ZoneId;
 
@@ -53,11 +54,13 @@ pub struct Flow {
     /// The inner tag.
     pub inner_tag: u16,
     /// [`Flow::INITIATOR_IS_LOW`].
-    pub flags: u32,
+    pub flags: u16,
+    /// An [`crate::question::Origin`].
+    pub origin: u8,
+    /// For later use; zero.
+    pub reserved: [u8; 5],
     /// When it began, in timer ticks (low 32 bits).
     pub created: u32,
-    /// For later use; zero.
-    pub reserved: u32,
     /// What the initiator has sent.
     pub initiator: Direction,
     /// Space up to the next 64 bytes.
@@ -93,19 +96,19 @@ impl FlowKey {
     #[inline(always)]
     pub fn of(facts: &Facts) -> (Self, bool) {
         let from_low = is_ordered(facts);
-        let protocol = u32::from(facts.protocol);
+        let protocol = u32::from(facts.question.protocol);
         let key = if from_low {
             Self {
-                low: facts.source,
-                high: facts.destination,
+                low: facts.question.source,
+                high: facts.question.destination,
                 low_port: facts.source_port,
                 high_port: facts.destination_port,
                 protocol,
             }
         } else {
             Self {
-                low: facts.destination,
-                high: facts.source,
+                low: facts.question.destination,
+                high: facts.question.source,
                 low_port: facts.destination_port,
                 high_port: facts.source_port,
                 protocol,
@@ -118,7 +121,7 @@ impl FlowKey {
 /// Whether source address and port are not above the destination's.
 #[inline(always)]
 fn is_ordered(facts: &Facts) -> bool {
-    let (a, b) = (&facts.source.0, &facts.destination.0);
+    let (a, b) = (&facts.question.source.0, &facts.question.destination.0);
     // Word by word: a comparison of slices would call `memcmp`.
     if a[0] != b[0] {
         return a[0] < b[0];
@@ -137,7 +140,7 @@ fn is_ordered(facts: &Facts) -> bool {
 
 impl Flow {
     /// The initiator is the smaller end of the key.
-    pub const INITIATOR_IS_LOW: u32 = 1;
+    pub const INITIATOR_IS_LOW: u16 = 1;
 
     /// Whether the smaller end started the flow.
     #[inline(always)]
@@ -178,8 +181,9 @@ impl Flow {
         }
     }
 
+    /// Whether both sides have said FIN, or one RST.
     #[inline(always)]
-    fn is_tcp_closed(&self) -> bool {
+    pub fn is_tcp_closed(&self) -> bool {
         let (a, b) = (self.initiator.tcp_flags, self.responder.tcp_flags);
         let (fin, rst) = (u32::from(TCP_FIN), u32::from(TCP_RST));
         (a | b) & rst != 0 || a & b & fin != 0
@@ -190,7 +194,7 @@ impl Flow {
 /// not answer opens a flow of its own.
 #[inline(always)]
 pub fn is_answer(facts: &Facts) -> bool {
-    match facts.protocol {
+    match facts.question.protocol() {
         protocol::TCP => !opens_tcp(facts),
         protocol::ICMP | protocol::ICMPV6 => !is_echo_request(facts),
         _ => true,
@@ -200,7 +204,7 @@ pub fn is_answer(facts: &Facts) -> bool {
 /// Whether the packet, sent by the initiator, goes on with the flow.
 #[inline(always)]
 pub fn continues(facts: &Facts) -> bool {
-    match facts.protocol {
+    match facts.question.protocol() {
         protocol::ICMP | protocol::ICMPV6 => is_echo_request(facts),
         _ => true,
     }
@@ -214,5 +218,6 @@ pub fn opens_tcp(facts: &Facts) -> bool {
 
 #[inline(always)]
 fn is_echo_request(facts: &Facts) -> bool {
-    facts.service >> 8 == u16::from(crate::parse::echo_request(facts.protocol))
+    facts.question.service >> 8
+        == u16::from(crate::question::echo_request(facts.question.protocol()))
 }

@@ -23,6 +23,7 @@ pub mod limits;
 pub mod lookup;
 pub mod packet;
 pub mod parse;
+pub mod question;
 pub mod verdict;
 pub mod wire;
 pub mod zone;

@@ -4,7 +4,7 @@ use crate::address::Addr;
 use crate::cell::{AddressClass, Cell, Pair, SourceCell};
 use crate::layout::{Block, HALF_WORDS, Layout, LinkEntry, TRIE_POINTER, WORDS};
 use crate::limits::TRIE_LEVELS;
-use crate::parse::Tags;
+use crate::question::Tags;
 use crate::verdict::DropReason;
 use crate::zone::ZoneId;
 
@@ -14,6 +14,11 @@ pub trait Tables {
     fn layout(&self) -> &Layout;
     /// One block, counted from the first of this policy.
     fn block(&self, index: u32) -> Option<&Block>;
+    /// Returns `value` in such a way that the verifier forgets what it knows of
+    /// it, and with that by which way it was found.
+    fn opaque(&self, value: u16) -> u16 {
+        value
+    }
 }
 
 /// A class of links: interface and VLAN as the policy tells them apart.
@@ -75,7 +80,7 @@ pub fn link(tables: &impl Tables, ifindex: u32, tags: Tags) -> Found<Link> {
         _ => vlan_class(tables, value & !LinkEntry::BY_VLAN, tags)?,
     };
     Ok(Link {
-        class: LinkClass(class),
+        class: LinkClass(tables.opaque(class)),
         is_enforced: flags & LinkEntry::ENFORCED != 0,
     })
 }
@@ -111,10 +116,11 @@ pub fn port_failsafes(tables: &impl Tables, class: u16) -> Found<u16> {
 /// The class of an address.
 #[inline(always)]
 pub fn address(tables: &impl Tables, address: &Addr) -> Found<u16> {
-    match address.as_v4() {
+    let class = match address.as_v4() {
         Some(v4) => address_v4(tables, v4),
         None => address_v6(tables, address),
-    }
+    };
+    class.map(|class| tables.opaque(class))
 }
 
 #[inline(always)]

@@ -2,7 +2,7 @@
 //! in user space.
 
 use crate::verdict::DropReason;
-use crate::wire::Header;
+use crate::wire::{Header, PairOfBytes};
 
 /// Where the bytes of a packet lie.
 ///
@@ -19,6 +19,10 @@ pub unsafe trait Packet {
     fn total_bytes(&self) -> usize;
     /// VLAN id of a tag that the device took off the frame.
     fn stripped_tag(&self) -> Option<u16>;
+    /// Returns `value` in such a way that the verifier forgets what it knows of
+    /// it. A loop that passes its variables through here looks the same to the
+    /// verifier in every turn, so that it does not follow each way through.
+    fn opaque(&self, value: u32) -> u32;
 }
 
 /// Returns the header `H` that starts `offset` bytes into the packet.
@@ -32,6 +36,14 @@ pub fn header<H: Header>(packet: &impl Packet, offset: usize) -> Result<&H, Drop
     // SAFETY: the bytes of `H` lie inside the packet, and `Header` promises
     // that any bytes, at any address, are an `H`.
     Ok(unsafe { &*(start as *const H) })
+}
+
+/// Returns the byte at `offset`, which is not the first of the packet.
+#[inline(always)]
+pub fn byte(packet: &impl Packet, offset: usize) -> Result<u8, DropReason> {
+    // Together with the byte before it: the compiler turns the comparison for
+    // a single byte into one that the verifier does not learn from.
+    header::<PairOfBytes>(packet, offset - 1).map(PairOfBytes::second)
 }
 
 /// A packet in the memory of this process.
@@ -55,5 +67,9 @@ unsafe impl Packet for Bytes<'_> {
 
     fn stripped_tag(&self) -> Option<u16> {
         None
+    }
+
+    fn opaque(&self, value: u32) -> u32 {
+        value
     }
 }

@@ -5,20 +5,13 @@
 
 use crate::address::Addr;
 use crate::limits::{EXTENSION_BYTES, EXTENSION_HEADERS, IPV4_OPTION_BYTES};
-use crate::packet::{Packet, header};
+use crate::packet::{Packet, byte, header};
+use crate::question::{Place, Question, Tags, echo_reply, echo_request};
 use crate::verdict::DropReason;
 use crate::wire::{
-    Arp, Byte, Ethernet, Extension, Icmp, Ipv4, Ipv6, Sctp, Tcp, Udp, VlanTag, ether_type, protocol,
+    Arp, Ethernet, Extension, Header, Icmp, Ipv4, Ipv6, Sctp, Tcp, Udp, VlanTag, ether_type,
+    protocol,
 };
-
-/// The VLAN tags of a frame.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tags {
-    /// VLAN id of the outer tag; 0 for none.
-    pub outer: u16,
-    /// VLAN id of the inner tag; 0 for none.
-    pub inner: u16,
-}
 
 /// What the link layer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,32 +27,26 @@ pub struct LinkLayer {
 }
 
 /// What the network and transport layers say.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Source address.
-    pub source: Addr,
-    /// Destination address.
-    pub destination: Addr,
+    /// What the packet asks, if it opens a flow.
+    pub question: Question,
     /// Time to live or hop limit.
     pub hop_limit: u8,
-    /// IP protocol number, behind all extension headers.
-    pub protocol: u8,
     /// TCP flags; 0 for other protocols.
     pub tcp_flags: u8,
     /// [`Facts::TRACKED`].
-    pub flags: u8,
+    pub flags: u16,
     /// Source port, identifier of an echo, or 0.
     pub source_port: u16,
     /// Destination port, identifier of an echo, or 0.
     pub destination_port: u16,
-    /// What services speak of: the destination port, the type and code of
-    /// ICMP (`type << 8 | code`), or 0.
-    pub service: u16,
 }
 
 impl Facts {
     /// The packet can belong to a flow; ICMP other than echo cannot.
-    pub const TRACKED: u8 = 1;
+    pub const TRACKED: u16 = 1;
 
     /// Whether the packet can belong to a flow.
     #[inline(always)]
@@ -122,25 +109,61 @@ const fn is_vlan(ether_type: u16) -> bool {
     )
 }
 
-/// Reads what the frame carries.
+/// Reads what the frame carries, which was seen at `place`.
 #[inline(always)]
-pub fn payload(packet: &impl Packet, link: &LinkLayer) -> Result<Payload, DropReason> {
+pub fn payload(
+    packet: &impl Packet,
+    link: &LinkLayer,
+    place: Place,
+) -> Result<Payload, DropReason> {
     if link.is_link_group {
         return Ok(Payload::Link);
     }
-    match link.ether_type {
-        ether_type::IPV4 => ipv4(packet, link.offset).map(Payload::Ip),
-        ether_type::IPV6 => ipv6(packet, link.offset).map(Payload::Ip),
-        ether_type::ARP if header::<Arp>(packet, link.offset)?.is_ipv4_over_ethernet() => {
-            Ok(Payload::Arp)
+    let start = merged(packet, link.offset, LINK_BYTES)?;
+    let network = match link.ether_type {
+        ether_type::IPV4 => ipv4(packet, start)?,
+        ether_type::IPV6 => ipv6(packet, start)?,
+        ether_type::ARP if header::<Arp>(packet, start)?.is_ipv4_over_ethernet() => {
+            return Ok(Payload::Arp);
         }
-        ether_type::ARP => Err(DropReason::BAD_ARP),
-        ether_type::PPPOE_DISCOVERY => Ok(Payload::Link),
-        _ => Err(DropReason::UNKNOWN_ETHERTYPE),
+        ether_type::ARP => return Err(DropReason::BAD_ARP),
+        ether_type::PPPOE_DISCOVERY => return Ok(Payload::Link),
+        _ => return Err(DropReason::UNKNOWN_ETHERTYPE),
+    };
+    let rest = extensions(packet, network.rest.merged(packet)?, link.ether_type)?;
+    let facts = transport(packet, rest.merged(packet)?, &network, place)?;
+    Ok(Payload::Ip(facts))
+}
+
+/// Most bytes before the network layer: Ethernet and two tags.
+const LINK_BYTES: usize = size_of::<Ethernet>() + 2 * size_of::<VlanTag>();
+
+/// Most bytes before the transport layer.
+const NETWORK_BYTES: usize = LINK_BYTES + size_of::<Ipv6>() + IPV4_OPTION_BYTES + EXTENSION_BYTES;
+
+/// Returns an offset after making the verifier forget the ways by which it came
+/// about, so that what follows is verified once and not once for each way.
+#[inline(always)]
+fn merged(packet: &impl Packet, offset: usize, most: usize) -> Result<usize, DropReason> {
+    let offset = packet.opaque(offset as u32) as usize;
+    // Never happens; the verifier wants the bound.
+    if offset > most {
+        Err(DropReason::TRUNCATED)
+    } else {
+        Ok(offset)
     }
 }
 
+/// What the network layer says.
+struct Network {
+    source: Addr,
+    destination: Addr,
+    hop_limit: u8,
+    rest: Rest,
+}
+
 /// The part of a datagram that is still to be read.
+#[derive(Clone, Copy)]
 struct Rest {
     /// What comes next.
     protocol: u8,
@@ -153,19 +176,25 @@ struct Rest {
 impl Rest {
     /// The header that comes next, which must lie inside the datagram.
     #[inline(always)]
-    fn header<'a, H: crate::wire::Header>(
-        &self,
-        packet: &'a impl Packet,
-    ) -> Result<&'a H, DropReason> {
+    fn header<'a, H: Header>(&self, packet: &'a impl Packet) -> Result<&'a H, DropReason> {
         if self.offset + size_of::<H>() > self.end {
             return Err(DropReason::TRUNCATED);
         }
         header(packet, self.offset)
     }
+
+    #[inline(always)]
+    fn merged(self, packet: &impl Packet) -> Result<Self, DropReason> {
+        Ok(Self {
+            protocol: packet.opaque(self.protocol.into()) as u8,
+            offset: merged(packet, self.offset, NETWORK_BYTES)?,
+            end: packet.opaque(self.end as u32) as usize,
+        })
+    }
 }
 
 #[inline(always)]
-fn ipv4(packet: &impl Packet, start: usize) -> Result<Facts, DropReason> {
+fn ipv4(packet: &impl Packet, start: usize) -> Result<Network, DropReason> {
     let ip = header::<Ipv4>(packet, start)?;
     let header_bytes = ip.header_bytes();
     if ip.version() != 4 || header_bytes < size_of::<Ipv4>() || ip.total_bytes() < header_bytes {
@@ -181,20 +210,16 @@ fn ipv4(packet: &impl Packet, start: usize) -> Result<Facts, DropReason> {
     if ip.is_fragment() {
         return Err(DropReason::FRAGMENT);
     }
-    let rest = Rest {
-        protocol: ip.protocol(),
-        offset: start + header_bytes,
-        end,
-    };
-    let rest = extensions(packet, rest, false)?;
-    if rest.protocol == protocol::ICMPV6 {
-        return Err(DropReason::WRONG_ICMP_FAMILY);
-    }
-    transport(
-        packet,
-        rest,
-        (ip.source(), ip.destination(), ip.hop_limit()),
-    )
+    Ok(Network {
+        source: ip.source(),
+        destination: ip.destination(),
+        hop_limit: ip.hop_limit(),
+        rest: Rest {
+            protocol: ip.protocol(),
+            offset: start + header_bytes,
+            end,
+        },
+    })
 }
 
 /// Walks the options for loose and strict source routes (RFC 7126, 4.3, 4.4).
@@ -205,24 +230,25 @@ fn ipv4_options(packet: &impl Packet, start: usize, end: usize) -> Result<(), Dr
     const LOOSE_SOURCE_ROUTE: u8 = 131;
     const STRICT_SOURCE_ROUTE: u8 = 137;
 
-    let mut offset = start;
+    let mut at = 0;
     for _ in 0..IPV4_OPTION_BYTES {
-        if offset >= end {
+        at = packet.opaque(at as u32) as usize;
+        if at >= IPV4_OPTION_BYTES || start + at >= end {
             return Ok(());
         }
-        match header::<Byte>(packet, offset)?.value() {
+        match byte(packet, start + at)? {
             END => return Ok(()),
-            NO_OPERATION => offset += 1,
+            NO_OPERATION => at += 1,
             LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE => return Err(DropReason::SOURCE_ROUTED),
             _ => {
-                if offset + 2 > end {
+                if start + at + 2 > end {
                     return Err(DropReason::BAD_IPV4_HEADER);
                 }
-                let bytes = usize::from(header::<Byte>(packet, offset + 1)?.value());
-                if bytes < 2 || offset + bytes > end {
+                let bytes = usize::from(byte(packet, start + at + 1)?);
+                if bytes < 2 || start + at + bytes > end {
                     return Err(DropReason::BAD_IPV4_HEADER);
                 }
-                offset += bytes;
+                at += bytes;
             }
         }
     }
@@ -230,7 +256,7 @@ fn ipv4_options(packet: &impl Packet, start: usize, end: usize) -> Result<(), Dr
 }
 
 #[inline(always)]
-fn ipv6(packet: &impl Packet, start: usize) -> Result<Facts, DropReason> {
+fn ipv6(packet: &impl Packet, start: usize) -> Result<Network, DropReason> {
     let ip = header::<Ipv6>(packet, start)?;
     if ip.version() != 6 {
         return Err(DropReason::BAD_IPV6_HEADER);
@@ -244,32 +270,38 @@ fn ipv6(packet: &impl Packet, start: usize) -> Result<Facts, DropReason> {
     if source.is_v4() || destination.is_v4() {
         return Err(DropReason::MAPPED_ADDRESS);
     }
-    let rest = extensions(
-        packet,
-        Rest {
-            protocol: ip.next_header(),
-            offset,
-            end,
-        },
-        true,
-    )?;
-    if rest.protocol == protocol::ICMP {
-        return Err(DropReason::WRONG_ICMP_FAMILY);
-    }
-    transport(packet, rest, (source, destination, ip.hop_limit()))
+    let rest = Rest {
+        protocol: ip.next_header(),
+        offset,
+        end,
+    };
+    Ok(Network {
+        source,
+        destination,
+        hop_limit: ip.hop_limit(),
+        rest,
+    })
 }
 
 /// Walks extension headers up to the first header that is none; in IPv4 only
 /// AH is one.
 #[inline(always)]
-fn extensions(packet: &impl Packet, mut rest: Rest, is_ipv6: bool) -> Result<Rest, DropReason> {
+fn extensions(packet: &impl Packet, mut rest: Rest, ether_type: u16) -> Result<Rest, DropReason> {
+    let is_ipv6 = packet.opaque(ether_type.into()) == ether_type::IPV6.into();
+    let wrong_icmp = if is_ipv6 {
+        protocol::ICMP
+    } else {
+        protocol::ICMPV6
+    };
     let first = rest.offset;
+    let mut walked = 0;
     // One step more than there may be headers, which finds the one too many.
     for index in 0..=EXTENSION_HEADERS {
         let is_extension = match rest.protocol {
             protocol::AH => true,
             protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => is_ipv6,
             protocol::FRAGMENT if is_ipv6 => return Err(DropReason::FRAGMENT),
+            other if other == wrong_icmp => return Err(DropReason::WRONG_ICMP_FAMILY),
             _ => false,
         };
         if !is_extension {
@@ -283,14 +315,17 @@ fn extensions(packet: &impl Packet, mut rest: Rest, is_ipv6: bool) -> Result<Res
         if rest.protocol == protocol::ROUTING && extension.routing_type() == 0 {
             return Err(DropReason::SOURCE_ROUTED);
         }
-        rest.offset += match rest.protocol {
+        walked += match rest.protocol {
             protocol::AH => extension.ah_bytes(),
             _ => extension.extension_bytes(),
         };
-        if index == EXTENSION_HEADERS || rest.offset > first + EXTENSION_BYTES {
+        let next = extension.next_header();
+        walked = packet.opaque(walked as u32) as usize;
+        if index == EXTENSION_HEADERS || walked > EXTENSION_BYTES {
             return Err(DropReason::TOO_MANY_EXTENSIONS);
         }
-        rest.protocol = extension.next_header();
+        rest.offset = first + walked;
+        rest.protocol = next;
     }
     Err(DropReason::TOO_MANY_EXTENSIONS)
 }
@@ -300,18 +335,23 @@ fn extensions(packet: &impl Packet, mut rest: Rest, is_ipv6: bool) -> Result<Res
 fn transport(
     packet: &impl Packet,
     rest: Rest,
-    (source, destination, hop_limit): (Addr, Addr, u8),
+    network: &Network,
+    place: Place,
 ) -> Result<Facts, DropReason> {
+    let question = Question {
+        place,
+        source: network.source,
+        destination: network.destination,
+        protocol: rest.protocol.into(),
+        service: 0,
+    };
     let mut facts = Facts {
-        source,
-        destination,
-        hop_limit,
-        protocol: rest.protocol,
+        question,
+        hop_limit: network.hop_limit,
         tcp_flags: 0,
         flags: Facts::TRACKED,
         source_port: 0,
         destination_port: 0,
-        service: 0,
     };
     match rest.protocol {
         protocol::TCP => {
@@ -325,7 +365,7 @@ fn transport(
             facts.tcp_flags = tcp.flags();
             facts.source_port = tcp.source();
             facts.destination_port = tcp.destination();
-            facts.service = tcp.destination();
+            facts.question.service = tcp.destination();
         }
         protocol::UDP => {
             let udp = rest.header::<Udp>(packet)?;
@@ -336,17 +376,17 @@ fn transport(
             }
             facts.source_port = udp.source();
             facts.destination_port = udp.destination();
-            facts.service = udp.destination();
+            facts.question.service = udp.destination();
         }
         protocol::SCTP => {
             let sctp = rest.header::<Sctp>(packet)?;
             facts.source_port = sctp.source();
             facts.destination_port = sctp.destination();
-            facts.service = sctp.destination();
+            facts.question.service = sctp.destination();
         }
         protocol::ICMP | protocol::ICMPV6 => {
             let icmp = rest.header::<Icmp>(packet)?;
-            facts.service = u16::from(icmp.kind()) << 8 | u16::from(icmp.code());
+            facts.question.service = u16::from(icmp.kind()) << 8 | u16::from(icmp.code());
             if is_echo(rest.protocol, icmp.kind()) {
                 facts.source_port = icmp.id();
                 facts.destination_port = icmp.id();
@@ -362,16 +402,4 @@ fn transport(
 #[inline(always)]
 const fn is_echo(protocol: u8, kind: u8) -> bool {
     echo_request(protocol) == kind || echo_reply(protocol) == kind
-}
-
-/// Type of an echo request in `protocol`, ICMP or ICMPv6.
-#[inline(always)]
-pub const fn echo_request(protocol: u8) -> u8 {
-    if protocol == protocol::ICMP { 8 } else { 128 }
-}
-
-/// Type of an echo reply in `protocol`, ICMP or ICMPv6.
-#[inline(always)]
-pub const fn echo_reply(protocol: u8) -> u8 {
-    if protocol == protocol::ICMP { 0 } else { 129 }
 }

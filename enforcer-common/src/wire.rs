@@ -50,8 +50,8 @@ headers! {
     /// ICMP and ICMPv6: type, code and the first four bytes of the body, which
     /// start with the identifier of an echo (RFC 792, RFC 4443).
     Icmp { kind: 1, code: 1, checksum: 2, id: 2, sequence: 2, }
-    /// One byte.
-    Byte { value: 1, }
+    /// Two bytes.
+    PairOfBytes { first: 1, second: 1, }
 }
 
 /// EtherTypes that the parser knows.
@@ -356,10 +356,10 @@ impl Icmp {
     }
 }
 
-impl Byte {
-    /// The byte.
+impl PairOfBytes {
+    /// The second byte.
     #[inline(always)]
-    pub fn value(&self) -> u8 {
-        self.value[0]
+    pub fn second(&self) -> u8 {
+        self.second[0]
     }
 }

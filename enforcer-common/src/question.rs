@@ -1,0 +1,104 @@
+//! What is asked of the policy: may this source speak to this destination?
+
+use crate::address::Addr;
+use crate::flow::{Flow, FlowKey};
+use crate::wire::protocol;
+
+/// One flow, or one packet outside any flow, seen from its initiator.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Where the initiator's packets are seen.
+    pub place: Place,
+    /// Who asks.
+    pub source: Addr,
+    /// Whom.
+    pub destination: Addr,
+    /// IP protocol number.
+    pub protocol: u16,
+    /// Destination port, or type and code of ICMP (`type << 8 | code`), or 0.
+    pub service: u16,
+}
+
+/// Where packets are seen, and who sends them there.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Where they come in from the wire; where they go out in all other cases.
+    pub ifindex: u32,
+    /// VLAN tags there.
+    pub tags: Tags,
+    /// Who the initiator is to the router.
+    pub origin: Origin,
+}
+
+/// The VLAN tags of a frame.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tags {
+    /// VLAN id of the outer tag; 0 for none.
+    pub outer: u16,
+    /// VLAN id of the inner tag; 0 for none.
+    pub inner: u16,
+}
+
+/// Who the initiator of a flow is to the router.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin(pub u32);
+
+impl Origin {
+    /// A station behind an interface whose ingress program judges it.
+    pub const WIRE: Self = Self(0);
+    /// The router itself.
+    pub const ROUTER: Self = Self(1);
+    /// A station behind an interface without a program: it is `unknown`.
+    pub const UNGUARDED: Self = Self(2);
+}
+
+impl Question {
+    /// IP protocol number.
+    #[inline(always)]
+    pub const fn protocol(&self) -> u8 {
+        self.protocol as u8
+    }
+
+    /// What the initiator of a flow asked.
+    #[inline(always)]
+    pub fn of_flow(key: &FlowKey, flow: &Flow) -> Self {
+        let (source, destination, port) = if flow.initiator_is_low() {
+            (key.low, key.high, key.high_port)
+        } else {
+            (key.high, key.low, key.low_port)
+        };
+        let protocol = key.protocol as u8;
+        let service = match protocol {
+            protocol::ICMP | protocol::ICMPV6 => u16::from(echo_request(protocol)) << 8,
+            _ => port,
+        };
+        let place = Place {
+            ifindex: flow.ifindex,
+            tags: flow.tags(),
+            origin: Origin(flow.origin.into()),
+        };
+        Self {
+            place,
+            source,
+            destination,
+            protocol: protocol.into(),
+            service,
+        }
+    }
+}
+
+/// Type of an echo request in `protocol`, ICMP or ICMPv6.
+#[inline(always)]
+pub const fn echo_request(protocol: u8) -> u8 {
+    if protocol == protocol::ICMP { 8 } else { 128 }
+}
+
+/// Type of an echo reply in `protocol`, ICMP or ICMPv6.
+#[inline(always)]
+pub const fn echo_reply(protocol: u8) -> u8 {
+    if protocol == protocol::ICMP { 0 } else { 129 }
+}

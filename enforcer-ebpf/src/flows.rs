@@ -1,0 +1,242 @@
+//! The flow table: answers pass, new flows are judged and recorded.
+
+use core::hint::black_box;
+
+use aya_ebpf::bindings::BPF_ANY;
+use aya_ebpf::helpers::bpf_jiffies64;
+use enforcer_common::cell::{Cell, Slot};
+use enforcer_common::decide::{self, Dropped, Ends, Judgement, Target};
+use enforcer_common::flow::{self, Direction, Flow, FlowKey};
+use enforcer_common::lookup::Tables;
+use enforcer_common::parse::Facts;
+use enforcer_common::question::Question;
+use enforcer_common::verdict::DropReason;
+use enforcer_common::wire::protocol;
+
+use crate::hooks::Fib;
+use crate::maps::{Active, FLOWS, FLOWS_NEW};
+use crate::report::Amount;
+
+/// One packet and all that is known of it.
+pub struct Seen<'a> {
+    /// The active policy.
+    pub active: &'a Active,
+    /// Its headers.
+    pub facts: &'a Facts,
+    /// What the tables say of both ends.
+    pub ends: &'a Ends,
+    /// Its destination zone, where the address tells it.
+    pub target: Option<Target>,
+    /// What it adds to counters.
+    pub amount: &'a Amount,
+}
+
+/// Memory outside the stack for what a packet needs of the flow table.
+#[repr(C)]
+pub struct FlowScratch {
+    /// The flow it belongs to.
+    key: FlowKey,
+    /// The entry of a flow that it opens.
+    entry: Flow,
+    /// What a flow asked that is judged again.
+    question: Question,
+    /// What the tables say of both its ends.
+    ends: Ends,
+    /// Why it must stop.
+    drop: Dropped,
+}
+
+/// Passes what belongs to a flow, asks the policy about the rest and records
+/// the flows that open; returns the slot that lets the packet pass.
+#[inline(always)]
+pub fn pass(seen: &Seen, routes: &Fib, scratch: &mut FlowScratch) -> Result<Slot, Dropped> {
+    let is_stateless = matches!(seen.target, Some(target) if target.pair.is_stateless());
+    let has_flow = seen.facts.is_tracked() && !is_stateless;
+    if has_flow {
+        let (key, from_low) = FlowKey::of(seen.facts);
+        scratch.key = key;
+        scratch.entry.flags = if from_low { Flow::INITIATOR_IS_LOW } else { 0 };
+    }
+    let scratch = black_box(scratch);
+    if has_flow && let Some(cell) = known(seen, routes, scratch)? {
+        return Ok(cell.slot());
+    }
+    let judgement = decide::judge(
+        seen.active,
+        routes,
+        &seen.facts.question,
+        seen.ends,
+        seen.target,
+    )?;
+    if has_flow {
+        open(seen, &judgement, scratch)?;
+    }
+    Ok(judgement.cell.slot())
+}
+
+/// Timer ticks since boot.
+#[inline(always)]
+fn ticks() -> u64 {
+    // SAFETY: takes no argument and reads a kernel counter.
+    unsafe { bpf_jiffies64() }
+}
+
+/// The verdict of the flow that the packet belongs to, if it is known.
+#[inline(always)]
+fn known(seen: &Seen, routes: &Fib, scratch: &mut FlowScratch) -> Result<Option<Cell>, Dropped> {
+    let key = &scratch.key;
+    let (entry, is_answered) = match FLOWS.get_ptr_mut(key) {
+        Some(entry) => (entry, true),
+        None => match FLOWS_NEW.get_ptr_mut(key) {
+            Some(entry) => (entry, false),
+            None => return Ok(None),
+        },
+    };
+    // SAFETY: the entry stays mapped while the program runs. Other CPUs may
+    // write to it, each field whole: at worst a count is lost.
+    let entry = unsafe { &mut *entry };
+    let now = ticks() as u32;
+    if entry.is_over(key.protocol, now, seen.active.control.jiffies_per_second) {
+        return Ok(None);
+    }
+    let is_initiator = scratch.entry.initiator_is_low() == entry.initiator_is_low();
+    if !belongs(seen, entry, is_initiator) {
+        return Ok(None);
+    }
+    if entry.generation != seen.active.layout().generation
+        && !judge_again(seen.active, routes, entry, scratch)
+    {
+        return Err(scratch.drop);
+    }
+    let key = &scratch.key;
+    let side = if is_initiator { entry.from } else { entry.to };
+    if side != seen.ends.source.zone() {
+        return Ok(None);
+    }
+    let cell = entry.cell;
+    if is_initiator {
+        account(&mut entry.initiator, seen, now);
+        return Ok(Some(cell));
+    }
+    account(&mut entry.responder, seen, now);
+    if !is_answered {
+        if FLOWS.insert(key, &*entry, BPF_ANY.into()).is_err() {
+            return Err(Dropped::between(
+                entry.from,
+                entry.to,
+                DropReason::FLOW_TABLE_FULL,
+            ));
+        }
+        let _ = FLOWS_NEW.remove(key);
+    }
+    Ok(Some(cell))
+}
+
+/// Whether the packet goes on with the flow, rather than opening another one
+/// with the same addresses and ports.
+#[inline(always)]
+fn belongs(seen: &Seen, entry: &Flow, is_initiator: bool) -> bool {
+    if !is_initiator {
+        return flow::is_answer(seen.facts);
+    }
+    let is_reopened = seen.facts.question.protocol() == protocol::TCP
+        && flow::opens_tcp(seen.facts)
+        && entry.is_tcp_closed();
+    flow::continues(seen.facts) && !is_reopened
+}
+
+/// Asks the active policy about a flow that an older one judged; false when it
+/// must stop, and then the scratch says why.
+///
+/// A function of its own in the kernel: after each apply it runs once a flow.
+#[inline(never)]
+fn judge_again(active: &Active, routes: &Fib, entry: &mut Flow, scratch: &mut FlowScratch) -> bool {
+    match verdict_on(active, routes, entry, scratch) {
+        Ok(judgement) => {
+            entry.cell = judgement.cell;
+            entry.from = judgement.from;
+            entry.to = judgement.to;
+            entry.generation = active.layout().generation;
+            true
+        }
+        Err(drop) => {
+            scratch.drop = drop;
+            let _ = FLOWS.remove(&scratch.key);
+            let _ = FLOWS_NEW.remove(&scratch.key);
+            false
+        }
+    }
+}
+
+#[inline(always)]
+fn verdict_on(
+    active: &Active,
+    routes: &Fib,
+    entry: &Flow,
+    scratch: &mut FlowScratch,
+) -> Result<Judgement, Dropped> {
+    scratch.question = Question::of_flow(&scratch.key, entry);
+    let question = &*black_box(&mut scratch.question);
+    scratch.ends = decide::ends(active, question)?;
+    let ends = &*black_box(&mut scratch.ends);
+    decide::decide(active, routes, question, ends)
+}
+
+#[inline(always)]
+fn account(direction: &mut Direction, seen: &Seen, now: u32) {
+    direction.packets += seen.amount.packets;
+    direction.bytes += seen.amount.bytes;
+    direction.tcp_flags |= u32::from(seen.facts.tcp_flags);
+    if direction.last_seen != now {
+        direction.last_seen = now;
+    }
+}
+
+/// Records the flow that a packet opens.
+#[inline(always)]
+fn open(seen: &Seen, judgement: &Judgement, scratch: &mut FlowScratch) -> Result<(), Dropped> {
+    let now = ticks();
+    let is_mid_stream =
+        seen.facts.question.protocol() == protocol::TCP && !flow::opens_tcp(seen.facts);
+    if is_mid_stream && now >= seen.active.control.pickup_until {
+        return Err(judgement.dropped(DropReason::TCP_NO_FLOW));
+    }
+    let now = now as u32;
+    let first = Direction {
+        packets: seen.amount.packets,
+        bytes: seen.amount.bytes,
+        last_seen: now,
+        tcp_flags: seen.facts.tcp_flags.into(),
+    };
+    let place = &seen.facts.question.place;
+    scratch.entry = Flow {
+        generation: seen.active.layout().generation,
+        cell: judgement.cell,
+        from: judgement.from,
+        to: judgement.to,
+        ifindex: place.ifindex,
+        outer_tag: place.tags.outer,
+        inner_tag: place.tags.inner,
+        flags: scratch.entry.flags,
+        origin: place.origin.0 as u8,
+        reserved: [0; 5],
+        created: now,
+        initiator: first,
+        padding: [0; 2],
+        responder: Direction {
+            packets: 0,
+            bytes: 0,
+            last_seen: now,
+            tcp_flags: 0,
+        },
+    };
+    if FLOWS_NEW
+        .insert(&scratch.key, &scratch.entry, BPF_ANY.into())
+        .is_err()
+    {
+        return Err(judgement.dropped(DropReason::FLOW_TABLE_FULL));
+    }
+    // What the old entry said of these addresses and ports is over.
+    let _ = FLOWS.remove(&scratch.key);
+    Ok(())
+}

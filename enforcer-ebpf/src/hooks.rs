@@ -1,0 +1,250 @@
+//! What the two hooks give: packet bytes, and the routing table.
+
+use core::ffi::c_void;
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::bindings::bpf_fib_lookup as FibLookup;
+use aya_ebpf::helpers::bpf_fib_lookup;
+use aya_ebpf::programs::{TcContext, XdpContext};
+use enforcer_common::address::Addr;
+use enforcer_common::decide::{Route, Routes};
+use enforcer_common::packet::Packet;
+use enforcer_common::question::Question;
+
+use crate::maps::{Scratch, through};
+use crate::report::Amount;
+
+/// Most bytes of headers that the parser reads: Ethernet and two tags, IPv6,
+/// extension headers, one header more.
+const HEADER_BYTES: u32 = 14 + 8 + 40 + 256 + 20;
+
+/// A packet at XDP ingress.
+pub struct Ingress<'a> {
+    ctx: &'a XdpContext,
+    opaque: *mut u32,
+}
+
+// SAFETY: the kernel keeps the bytes in place while the program runs.
+unsafe impl Packet for Ingress<'_> {
+    #[inline(always)]
+    fn data(&self) -> usize {
+        self.ctx.data()
+    }
+
+    #[inline(always)]
+    fn data_end(&self) -> usize {
+        self.ctx.data_end()
+    }
+
+    #[inline(always)]
+    fn total_bytes(&self) -> usize {
+        self.ctx.data_end() - self.ctx.data()
+    }
+
+    #[inline(always)]
+    fn stripped_tag(&self) -> Option<u16> {
+        None
+    }
+
+    #[inline(always)]
+    fn opaque(&self, value: u32) -> u32 {
+        through(self.opaque, value)
+    }
+}
+
+impl<'a> Ingress<'a> {
+    /// The packet of a hook; the scratch is that hook's.
+    #[inline(always)]
+    pub fn new(ctx: &'a XdpContext, scratch: &mut Scratch) -> Self {
+        Self {
+            ctx,
+            opaque: &raw mut scratch.opaque,
+        }
+    }
+
+    /// Interface that the packet came in on.
+    #[inline(always)]
+    pub fn ifindex(&self) -> u32 {
+        self.ctx.ingress_ifindex() as u32
+    }
+
+    /// What it adds to counters.
+    #[inline(always)]
+    pub fn amount(&self) -> Amount {
+        Amount {
+            packets: 1,
+            bytes: self.total_bytes() as u64,
+        }
+    }
+}
+
+/// A packet at TC egress.
+pub struct Egress<'a> {
+    ctx: &'a TcContext,
+    opaque: *mut u32,
+}
+
+// SAFETY: the kernel keeps the linear bytes in place while the program runs and
+// calls no helper that moves them; `pull_headers` is called before any look.
+unsafe impl Packet for Egress<'_> {
+    #[inline(always)]
+    fn data(&self) -> usize {
+        self.ctx.data()
+    }
+
+    #[inline(always)]
+    fn data_end(&self) -> usize {
+        self.ctx.data_end()
+    }
+
+    #[inline(always)]
+    fn total_bytes(&self) -> usize {
+        self.ctx.len() as usize
+    }
+
+    #[inline(always)]
+    fn stripped_tag(&self) -> Option<u16> {
+        let skb = self.ctx.skb.skb;
+        // SAFETY: the context is valid while the program runs.
+        let (present, control) = unsafe { ((*skb).vlan_present, (*skb).vlan_tci) };
+        (present != 0).then_some(control as u16 & 0x0fff)
+    }
+
+    #[inline(always)]
+    fn opaque(&self, value: u32) -> u32 {
+        through(self.opaque, value)
+    }
+}
+
+impl<'a> Egress<'a> {
+    /// The packet of a hook; the scratch is that hook's.
+    #[inline(always)]
+    pub fn new(ctx: &'a TcContext, scratch: &mut Scratch) -> Self {
+        Self {
+            ctx,
+            opaque: &raw mut scratch.opaque,
+        }
+    }
+
+    /// Interface that the packet leaves by.
+    #[inline(always)]
+    pub fn ifindex(&self) -> u32 {
+        // SAFETY: the context is valid while the program runs.
+        unsafe { (*self.ctx.skb.skb).ifindex }
+    }
+
+    /// Interface that it came in on; 0 when the router itself sends it.
+    #[inline(always)]
+    pub fn ingress_ifindex(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { (*self.ctx.skb.skb).ingress_ifindex }
+    }
+
+    /// Makes the headers readable in place.
+    #[inline(always)]
+    pub fn pull_headers(&self) {
+        let len = self.ctx.len();
+        let wanted = if len < HEADER_BYTES {
+            len
+        } else {
+            HEADER_BYTES
+        };
+        if self.ctx.data() + wanted as usize > self.ctx.data_end() {
+            // Failing leaves the packet as it is; the parser calls it truncated.
+            let _ = self.ctx.pull_data(wanted);
+        }
+    }
+
+    /// What it adds to counters: a packet that the device will cut up counts
+    /// as what comes out.
+    #[inline(always)]
+    pub fn amount(&self) -> Amount {
+        // SAFETY: as above.
+        let (segments, bytes) =
+            unsafe { ((*self.ctx.skb.skb).gso_segs, (*self.ctx.skb.skb).wire_len) };
+        Amount {
+            packets: u64::from(if segments == 0 { 1 } else { segments }),
+            bytes: u64::from(bytes),
+        }
+    }
+}
+
+/// The router's routing tables, asked through the context of a hook.
+pub struct Fib {
+    context: *mut c_void,
+    asked: *mut FibLookup,
+}
+
+impl Fib {
+    /// The routing tables of the namespace that the hook runs in.
+    #[inline(always)]
+    pub fn of(context: &impl EbpfContext, scratch: &mut Scratch) -> Self {
+        Self {
+            context: context.as_ptr(),
+            asked: &raw mut scratch.route,
+        }
+    }
+}
+
+impl Routes for Fib {
+    #[inline(always)]
+    fn route(&self, question: &Question) -> Route {
+        match egress(self, question) {
+            LOCAL => Route::Local,
+            NOWHERE => Route::Nowhere,
+            ifindex => Route::Via(ifindex as u32),
+        }
+    }
+}
+
+const LOCAL: i64 = -1;
+const NOWHERE: i64 = -2;
+
+/// The egress interface, or [`LOCAL`] or [`NOWHERE`]. A function of its own in
+/// the kernel: rarely called, it keeps its stack and its ways to itself.
+#[inline(never)]
+fn egress(fib: &Fib, question: &Question) -> i64 {
+    const AF_INET: u8 = 2;
+    const AF_INET6: u8 = 10;
+    const SUCCESS: i64 = 0;
+    const NOT_FORWARDED: i64 = 4;
+    const FORWARDING_DISABLED: i64 = 5;
+    const NO_NEIGHBOUR: i64 = 7;
+
+    // SAFETY: points into the scratch of this hook on this CPU, and the helper
+    // takes any bytes; those that are not written here were left by an earlier
+    // look-up and mean nothing with flags 0.
+    let asked = unsafe { &mut *fib.asked };
+    asked.l4_protocol = question.protocol();
+    asked.sport = 0;
+    asked.dport = 0;
+    asked.__bindgen_anon_1.tot_len = 0;
+    asked.__bindgen_anon_2.flowinfo = 0;
+    asked.ifindex = question.place.ifindex;
+    if let (Some(source), Some(destination)) =
+        (question.source.as_v4(), question.destination.as_v4())
+    {
+        asked.family = AF_INET;
+        asked.__bindgen_anon_3.ipv4_src = source.to_be();
+        asked.__bindgen_anon_4.ipv4_dst = destination.to_be();
+    } else {
+        asked.family = AF_INET6;
+        asked.__bindgen_anon_3.ipv6_src = network_order(&question.source);
+        asked.__bindgen_anon_4.ipv6_dst = network_order(&question.destination);
+    }
+    let size = size_of::<FibLookup>() as i32;
+    // SAFETY: the context is that of the running program, and the struct is as
+    // large as said.
+    match unsafe { bpf_fib_lookup(fib.context, asked, size, 0) } {
+        SUCCESS | NO_NEIGHBOUR => asked.ifindex.into(),
+        // Without forwarding the router takes only what is its own.
+        NOT_FORWARDED | FORWARDING_DISABLED => LOCAL,
+        _ => NOWHERE,
+    }
+}
+
+#[inline(always)]
+fn network_order(address: &Addr) -> [u32; 4] {
+    let [a, b, c, d] = address.0;
+    [a.to_be(), b.to_be(), c.to_be(), d.to_be()]
+}

@@ -1,0 +1,175 @@
+//! The kernel programs: every packet that crosses an enforced interface is
+//! judged here, and what no rule lets pass is dropped and counted.
+//!
+//! The order of judgement: parse, essential protocols, failsafe, source zone
+//! and anti-spoofing, flow table, destination zone, policy, new flow. Errors are
+//! drop reasons; only the entry points turn them into a hook's action, and
+//! anything unforeseen drops.
+#![no_std]
+#![no_main]
+
+mod flows;
+mod hooks;
+mod maps;
+mod report;
+
+use core::hint::black_box;
+
+use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action};
+use aya_ebpf::helpers::bpf_jiffies64;
+use aya_ebpf::macros::{classifier, xdp};
+use aya_ebpf::programs::{TcContext, XdpContext};
+use enforcer_common::cell::Slot;
+use enforcer_common::decide::{self, Dropped};
+use enforcer_common::essential::Essential;
+use enforcer_common::lookup;
+use enforcer_common::packet::Packet;
+use enforcer_common::parse::{self, Payload};
+use enforcer_common::question::{Origin, Place, Tags};
+
+use crate::flows::Seen;
+use crate::hooks::{Egress, Fib, Ingress};
+use crate::maps::{Active, Scratch};
+
+/// Judges every packet that comes in.
+#[xdp]
+pub fn enforcer_xdp(ctx: XdpContext) -> u32 {
+    match arrive(&ctx) {
+        Some(()) => xdp_action::XDP_PASS,
+        None => xdp_action::XDP_DROP,
+    }
+}
+
+/// Judges what the router itself sends, and what it forwards from interfaces
+/// without a program; all else was judged when it came in.
+#[classifier]
+pub fn enforcer_egress(ctx: TcContext) -> i32 {
+    match leave(&ctx) {
+        Some(()) => TC_ACT_UNSPEC,
+        None => TC_ACT_SHOT,
+    }
+}
+
+#[inline(always)]
+fn arrive(ctx: &XdpContext) -> Option<()> {
+    let scratch = Scratch::of(Scratch::XDP)?;
+    let active = Active::read(scratch)?;
+    let packet = Ingress::new(ctx, scratch);
+    scratch.amount = packet.amount();
+    let place = place(&packet, packet.ifindex(), Origin::WIRE);
+    settle(&active, &packet, &Fib::of(ctx, scratch), place, scratch)
+}
+
+#[inline(always)]
+fn leave(ctx: &TcContext) -> Option<()> {
+    let scratch = Scratch::of(Scratch::EGRESS)?;
+    let active = Active::read(scratch)?;
+    let packet = Egress::new(ctx, scratch);
+    let mut origin = Origin::ROUTER;
+    let ingress = packet.ingress_ifindex();
+    if ingress != 0 {
+        if lookup::link(&active, ingress, Tags::default())
+            .ok()?
+            .is_enforced
+        {
+            return Some(());
+        }
+        origin = Origin::UNGUARDED;
+    }
+    packet.pull_headers();
+    scratch.amount = packet.amount();
+    let place = place(&packet, packet.ifindex(), origin);
+    settle(&active, &packet, &Fib::of(ctx, scratch), place, scratch)
+}
+
+#[inline(always)]
+fn place(packet: &impl Packet, ifindex: u32, origin: Origin) -> Place {
+    let origin = Origin(packet.opaque(origin.0));
+    Place {
+        ifindex,
+        tags: Tags::default(),
+        origin,
+    }
+}
+
+/// Counts the verdict on a packet; `None` when it must not pass.
+#[inline(always)]
+fn settle(
+    active: &Active,
+    packet: &impl Packet,
+    routes: &Fib,
+    place: Place,
+    scratch: &mut Scratch,
+) -> Option<()> {
+    match enforce(active, packet, routes, place, scratch) {
+        Ok(slot) => {
+            report::decided(slot, &scratch.amount);
+            Some(())
+        }
+        Err(drop) => {
+            report::dropped(active.control, &drop, &scratch.amount);
+            None
+        }
+    }
+}
+
+/// Finds the rule that lets a packet pass, or why none does.
+#[inline(always)]
+fn enforce(
+    active: &Active,
+    packet: &impl Packet,
+    routes: &Fib,
+    mut place: Place,
+    scratch: &mut Scratch,
+) -> Result<Slot, Dropped> {
+    let link = parse::link_layer(packet)?;
+    place.tags = link.tags;
+    match parse::payload(packet, &link, place)? {
+        Payload::Arp => return Ok(Essential::ARP.slot()),
+        Payload::Link => return Ok(Essential::LINK.slot()),
+        Payload::Ip(facts) => scratch.facts = facts,
+    }
+    // The compiler reads it all again, instead of keeping it in registers,
+    // where the verifier would follow every value on every way through.
+    let facts = &*black_box(&mut scratch.facts);
+    scratch.ends = decide::ends(active, &facts.question)?;
+    let ends = &*black_box(&mut scratch.ends);
+    if let Some(slot) = decide::admit(active, facts, ends)? {
+        return Ok(slot);
+    }
+    let target = decide::target(active, &facts.question, ends)?;
+    let seen = Seen {
+        active,
+        facts,
+        ends,
+        target,
+        amount: &scratch.amount,
+    };
+    flows::pass(&seen, routes, &mut scratch.flow)
+}
+
+/// Tells the time in timer ticks: the low 32 bits as the action, all 64 in the
+/// first bytes of the frame. Only ever run by a test-run, to learn how long a
+/// tick is.
+#[xdp]
+pub fn enforcer_ticks(ctx: XdpContext) -> u32 {
+    // SAFETY: takes no argument and reads a kernel counter.
+    let now = unsafe { bpf_jiffies64() };
+    let (start, end) = (ctx.data(), ctx.data_end());
+    if start + size_of::<u64>() <= end {
+        // SAFETY: the eight bytes were compared with the end of the frame.
+        unsafe { core::ptr::write_unaligned(start as *mut u64, now) };
+    }
+    now as u32
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    // No panic can be reached: the linker removes this, or the verifier
+    // refuses the program.
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,147 @@
+//! Every map, and the tables of the active policy over them.
+//!
+//! Sizes here are those of the smallest class; the loader sets the real ones.
+
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, bpf_fib_lookup as FibLookup};
+use aya_ebpf::btf_maps::{Array, LruHashMap, PerCpuArray};
+use aya_ebpf::macros::btf_map;
+use enforcer_common::control::Control;
+use enforcer_common::counter::{ConduitCell, DropCell};
+use enforcer_common::decide::Ends;
+use enforcer_common::flow::{Flow, FlowKey};
+use enforcer_common::layout::{Block, Layout};
+use enforcer_common::limits;
+use enforcer_common::lookup::Tables;
+use enforcer_common::parse::Facts;
+
+use crate::flows::FlowScratch;
+use crate::report::Amount;
+
+const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
+
+/// The tables of both policies.
+#[btf_map(name = "tables")]
+static TABLES: Array<Block, 2, MMAPABLE> = Array::new();
+
+/// Which policy is active.
+#[btf_map(name = "control")]
+static CONTROL: Array<Control, 1, MMAPABLE> = Array::new();
+
+/// What each conduit decided, by slot.
+#[btf_map(name = "conduit_counters")]
+pub static CONDUIT_COUNTERS: PerCpuArray<ConduitCell, 1> = PerCpuArray::new();
+
+/// What was dropped, by zones and reason.
+#[btf_map(name = "drop_counters")]
+pub static DROP_COUNTERS: PerCpuArray<DropCell, 1> = PerCpuArray::new();
+
+/// Flows that somebody has answered.
+#[btf_map(name = "flows")]
+pub static FLOWS: LruHashMap<FlowKey, Flow, { limits::FLOWS as usize }> = LruHashMap::new();
+
+/// Flows that nobody has answered yet.
+#[btf_map(name = "flows_new")]
+pub static FLOWS_NEW: LruHashMap<FlowKey, Flow, { limits::FLOWS_NEW as usize }> = LruHashMap::new();
+
+/// What a hook knows of the packet in hand.
+///
+/// It lies in a map because the verifier does not follow what is in map memory:
+/// the many ways through the parser become one way behind it. It also spares
+/// the 512 bytes of stack.
+#[repr(C)]
+pub struct Scratch {
+    /// Where a value passes that the verifier shall forget.
+    pub opaque: u32,
+    /// What it adds to counters.
+    pub amount: Amount,
+    /// Its headers.
+    pub facts: Facts,
+    /// What the tables say of both ends.
+    pub ends: Ends,
+    /// What the routing table is asked.
+    pub route: FibLookup,
+    /// What it needs of the flow table.
+    pub flow: FlowScratch,
+}
+
+/// One [`Scratch`] for each hook: neither interrupts itself on one CPU.
+#[btf_map(name = "scratch")]
+static SCRATCH: PerCpuArray<Scratch, 2> = PerCpuArray::new();
+
+impl Scratch {
+    /// The scratch of the XDP hook.
+    pub const XDP: u32 = 0;
+    /// The scratch of the TC egress hook.
+    pub const EGRESS: u32 = 1;
+
+    /// The scratch of a hook on this CPU.
+    #[inline(always)]
+    pub fn of(hook: u32) -> Option<&'static mut Self> {
+        let scratch = SCRATCH.get_ptr_mut(hook)?;
+        // SAFETY: the memory belongs to this CPU and this hook, which runs to
+        // its end before it runs again; any bytes the map holds were written
+        // by this program or are the zeroes it began with.
+        Some(unsafe { &mut *scratch })
+    }
+}
+
+/// Sends a value through map memory, which the verifier does not follow.
+#[inline(always)]
+pub fn through(memory: *mut u32, value: u32) -> u32 {
+    // SAFETY: points into the scratch of this hook on this CPU.
+    unsafe {
+        core::ptr::write_volatile(memory, value);
+        core::ptr::read_volatile(memory)
+    }
+}
+
+/// The policy that was active when the hook began.
+#[derive(Clone, Copy)]
+pub struct Active {
+    /// What holds for both policies.
+    pub control: &'static Control,
+    layout: &'static Layout,
+    opaque: *mut u32,
+}
+
+impl Active {
+    /// Reads which policy is active, once for the whole run of the hook, whose
+    /// scratch this is.
+    #[inline(always)]
+    pub fn read(scratch: &mut Scratch) -> Option<Self> {
+        let control = CONTROL.get_ptr(0)?;
+        // SAFETY: the only element of an array map lives as long as the
+        // program, and its bytes are valid whatever user space writes.
+        let control: &'static Control = unsafe { &*control };
+        // SAFETY: the reference is valid; user space may store a new value at
+        // any time, so the read must happen exactly once.
+        let active = unsafe { core::ptr::read_volatile(&raw const control.active) };
+        let layout = if active & 1 == 0 {
+            &control.slots[0]
+        } else {
+            &control.slots[1]
+        };
+        Some(Self {
+            control,
+            layout,
+            opaque: &raw mut scratch.opaque,
+        })
+    }
+}
+
+impl Tables for Active {
+    #[inline(always)]
+    fn layout(&self) -> &Layout {
+        self.layout
+    }
+
+    #[inline(always)]
+    fn block(&self, index: u32) -> Option<&Block> {
+        TABLES.get(index)
+    }
+
+    #[inline(always)]
+    fn opaque(&self, value: u16) -> u16 {
+        through(self.opaque, value.into()) as u16
+    }
+}
