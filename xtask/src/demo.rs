@@ -30,7 +30,7 @@ const JQ: &str = r#"[.[].formatted.values[].value | select(.packets > 0)]
   | "\(.[0].from) -> \(.[0].to): \(.[0].reason), \(map(.packets) | add) packets, \(map(.bytes) | add) bytes""#;
 
 /// Who asks whom for what, and whether the policy lets it pass.
-const TRAFFIC: [(&str, &str, Service, Seen); 24] = [
+const TRAFFIC: [(&str, &str, Service, Seen); 26] = [
     ("servers", "cameras", Tcp(554), PASSES),
     ("servers", "cameras", Udp(5000), PASSES),
     ("servers", "cameras", Ping, PASSES),
@@ -48,8 +48,10 @@ const TRAFFIC: [(&str, &str, Service, Seen); 24] = [
     ("office", "cameras", Tcp(554), DROPPED),
     ("office", "internet", Tcp(443), PASSES),
     ("office", "internet", Udp(53), PASSES),
+    ("office", "internet", Ping, PASSES),
     ("office", "internet", Tcp(25), DROPPED),
     ("office", ROUTER, Udp(53), PASSES),
+    ("office", ROUTER, Ping, PASSES),
     ("office", ROUTER, Tcp(22), FAILSAFE),
     ("internet", "servers", Tcp(443), DROPPED),
     ("internet", ROUTER, Tcp(22), DROPPED),
