@@ -1,0 +1,146 @@
+//! What is judged: random policies with random packets, and real captures.
+
+use std::env;
+use std::path::Path;
+
+use enforcer::policy::{Policy, Source, parse};
+
+use super::compare::{Case, Tally};
+use super::generate_packet::Packets;
+use super::generate_policy;
+use super::pcap;
+use super::rng::Rng;
+use super::world::World;
+
+/// For captures: zones that many of their packets fall into.
+const CAPTURES_POLICY: &str = r#"
+version: 1
+zones:
+  lan:     { match: [{ interface: lan0, prefix: [10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16] }] }
+  tagged:  { match: [{ vlan: [10, 20, 100, "100.10"] }] }
+  v6:      { match: [{ prefix: "2000::/3" }] }
+  old:     { match: [{ prefix: "3ffe::/16" }] }
+  groups:  { match: [{ prefix: [224.0.0.251/32, "ff02::fb/128"] }] }
+  outside: { match: [{ interface: wan0 }, { prefix: 128.0.0.0/1 }] }
+failsafe:
+  - { from: 192.168.0.0/16, service: [tcp/22, ping], interface: lan0 }
+conduits:
+  - { id: web,    from: [lan, v6, old], to: [outside, v6], services: [tcp/80, tcp/443, udp/53] }
+  - { id: plant,  from: any, to: any, services: [tcp/502, tcp/20000, udp/5353, icmp/3] }
+  - { id: ping,   from: any, to: [any, unknown], services: [ping, sctp/1-65535, proto/47] }
+  - { id: no-dns, from: v6, to: any, services: udp/53, action: drop, priority: 1 }
+"#;
+
+/// Longest start of a captured packet that is fed cut off at every length:
+/// beyond it lies payload that nobody reads.
+const HEADERS_BYTES: usize = 384;
+
+/// Packets of a case that come on one load of the programs.
+const CHUNK: usize = 50_000;
+
+/// How much is tried; environment variables scale it by hand.
+pub struct Scale {
+    pub policies: u64,
+    pub packets: u64,
+    pub seed: u64,
+}
+
+impl Scale {
+    /// `policies` unless `VERDICT_POLICIES` says otherwise, and so on.
+    pub fn new(policies: u64, packets: u64) -> Self {
+        let number = |name: &str, otherwise| match env::var(name) {
+            Ok(text) => text.parse().expect("VERDICT_… is a number"),
+            Err(_) => otherwise,
+        };
+        Self {
+            policies: number("VERDICT_POLICIES", policies),
+            packets: number("VERDICT_PACKETS", packets),
+            seed: number("VERDICT_SEED", 1),
+        }
+    }
+
+    /// Every random case, one after the other.
+    pub fn cases(&self, world: &World) -> impl Iterator<Item = Case> {
+        (self.seed..self.seed + self.policies).map(|seed| random(world, seed, self.packets))
+    }
+}
+
+/// A random policy and random packets.
+fn random(world: &World, seed: u64, packets: u64) -> Case {
+    let mut rng = Rng::new(seed);
+    let (text, policy) = loop {
+        let text = generate_policy::policy(&mut rng);
+        if let Some(policy) = read(&text) {
+            break (text, policy);
+        }
+    };
+    let mut generator = Packets::new(&policy, world);
+    let packets = (0..packets).map(|_| generator.next(&mut rng)).collect();
+    Case {
+        origin: format!("VERDICT_SEED={seed} VERDICT_POLICIES=1"),
+        text,
+        policy,
+        packets,
+    }
+}
+
+/// Every captured packet, and its start at every length up to where payload
+/// begins, on each interface in turn.
+pub fn captures() -> Vec<Case> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pcap");
+    let mut packets = Vec::new();
+    for (index, (_, capture)) in pcap::folder(&folder).into_iter().enumerate() {
+        let ifindex = 11 + index as u32 % 4;
+        for frame in capture {
+            let starts = 14..frame.len().min(HEADERS_BYTES);
+            packets.extend(starts.map(|length| (frame[..length].to_vec(), ifindex)));
+            if frame.len() >= 14 {
+                packets.push((frame, ifindex));
+            }
+        }
+    }
+    let policy = read(CAPTURES_POLICY).expect("the policy is valid");
+    packets
+        .chunks(CHUNK)
+        .map(|packets| Case {
+            origin: "tests/data/pcap".to_owned(),
+            text: CAPTURES_POLICY.to_owned(),
+            policy: policy.clone(),
+            packets: packets.to_vec(),
+        })
+        .collect()
+}
+
+/// Fails when a drop reason that this build can give, or a kind of rule, was
+/// never expected.
+pub fn assert_all_seen(tally: &Tally, except: &[&str]) {
+    let reasons = enforcer_common::verdict::DropReason::ALL
+        .iter()
+        .map(|reason| reason.name());
+    let rules = [
+        "allowed",
+        "(intra-zone)",
+        "(failsafe)",
+        "(essential:arp)",
+        "(essential:nd)",
+        "(essential:ra)",
+        "(essential:dhcp)",
+        "(essential:dhcpv6)",
+        "(essential:igmp)",
+        "(essential:mld)",
+        "(essential:link)",
+    ];
+    let missing: Vec<&str> = reasons
+        .chain(rules)
+        .filter(|name| !except.contains(name) && !tally.contains_key(*name))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "never seen: {missing:?}; seen: {tally:#?}"
+    );
+}
+
+fn read(text: &str) -> Option<Policy> {
+    let source = Source::from_text("random", text);
+    parse(&source).ok().map(|(policy, _)| policy)
+}

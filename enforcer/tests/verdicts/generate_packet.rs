@@ -1,0 +1,400 @@
+//! Random packets that aim at the edges of one policy, and at each other.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use enforcer::policy::Policy;
+use enforcer::policy::model::{Endpoints, ZoneEntry, ZoneRef};
+use ipnet::IpNet;
+
+use super::frames::{self, Packet};
+use super::generate_edges;
+use super::generate_services::{self, Aim};
+use super::oracle_packet::{ICMP, ICMPV6, SCTP, TCP, UDP, Vlan};
+use super::oracle_zones::{Link, source_zone};
+use super::rng::Rng;
+use super::world::{SPARE, World};
+
+/// Addresses that mean something whatever the policy says.
+const SPECIAL: [&str; 42] = [
+    "0.0.0.0",
+    "0.0.0.1",
+    "127.0.0.1",
+    "127.255.255.255",
+    "128.0.0.0",
+    "169.253.255.255",
+    "169.254.0.0",
+    "169.254.7.7",
+    "169.255.0.0",
+    "223.255.255.255",
+    "224.0.0.1",
+    "239.1.2.3",
+    "239.255.255.255",
+    "240.0.0.0",
+    "255.255.255.254",
+    "255.255.255.255",
+    "10.0.0.3",
+    "10.0.1.130",
+    "10.9.9.9",
+    "198.51.100.9",
+    "172.16.0.0",
+    "8.8.8.8",
+    "::",
+    "::1",
+    "::2",
+    "::7f00:1",
+    "fe80::1",
+    "fe80::2",
+    "febf:ffff::1",
+    "fec0::1",
+    "fe7f:ffff::1",
+    "feff:ffff::1",
+    "ff00::",
+    "ff02::1",
+    "ff02::fb",
+    "ff02::1:2",
+    "ff05::1:3",
+    "ffff::",
+    "fd00::2",
+    "fd00:0:0:1::77",
+    "2001:db8:dead::1",
+    "2606:4700::1111",
+];
+
+/// Makes one packet after the other for one policy.
+pub struct Packets<'a> {
+    policy: &'a Policy,
+    world: &'a World,
+    aim: Aim,
+    sent: Vec<Sent>,
+}
+
+/// A packet that was made, where it came in, and where its answer would.
+#[derive(Clone)]
+struct Sent {
+    packet: Packet,
+    here: Place,
+    there: Place,
+}
+
+/// An interface and VLAN tags.
+#[derive(Clone, Copy)]
+struct Place {
+    ifindex: u32,
+    vlan: Vlan,
+}
+
+/// A frame and the index of the interface that it comes in on.
+pub type Arrival = (Vec<u8>, u32);
+
+impl<'a> Packets<'a> {
+    pub fn new(policy: &'a Policy, world: &'a World) -> Self {
+        let aim = Aim::at(policy);
+        Self {
+            policy,
+            world,
+            aim,
+            sent: Vec::new(),
+        }
+    }
+
+    /// The next packet.
+    pub fn next(&mut self, rng: &mut Rng) -> Arrival {
+        if rng.percent(4) {
+            let place = {
+                let zone = self.any_zone(rng);
+                self.place(rng, zone)
+            };
+            let tags = tags(rng, place.vlan);
+            return (generate_edges::other_frame(rng, &tags), place.ifindex);
+        }
+        let mut sent = match rng.percent(30) && !self.sent.is_empty() {
+            true => self.related(rng),
+            false => self.fresh(rng),
+        };
+        if rng.percent(2) {
+            sent.packet.mac = [0x01, 0x80, 0xc2, 0, 0, rng.pick(&[0, 3, 0x0f, 0x10])];
+        }
+        sent.packet.tags = tags(rng, sent.here.vlan);
+        self.sent.push(sent.clone());
+        if rng.percent(15) {
+            generate_edges::bend(rng, &mut sent.packet);
+        }
+        let mut frame = sent.packet.bytes();
+        if rng.percent(8) {
+            generate_edges::damage(rng, &mut frame);
+        }
+        (frame, sent.here.ifindex)
+    }
+
+    /// A packet that goes on with an earlier one, answers it, or nearly so.
+    fn related(&self, rng: &mut Rng) -> Sent {
+        let mut sent = rng.pick(&self.sent);
+        if rng.percent(60) {
+            sent = sent.answer();
+        }
+        let packet = &mut sent.packet;
+        generate_services::vary(rng, packet);
+        match rng.below(12) {
+            0 => sent.here.ifindex = self.interface(rng),
+            1 => sent.here.vlan = self.vlan(rng),
+            2 => {
+                let (place, source) = {
+                    let zone = self.any_zone(rng);
+                    self.source(rng, zone)
+                };
+                sent.here = place;
+                if source.is_ipv4() == packet.source.is_ipv4() {
+                    packet.source = source;
+                }
+            }
+            _ => {}
+        }
+        sent
+    }
+
+    /// A packet from one place to another, half of the time as some conduit
+    /// says.
+    fn fresh(&self, rng: &mut Rng) -> Sent {
+        let mut service = self.aim.service(rng);
+        let (mut from, mut to) = (self.any_zone(rng), self.any_zone(rng));
+        if rng.percent(50) && !self.policy.conduits.is_empty() {
+            let conduit = rng.pick(&self.policy.conduits);
+            service = rng.pick(&conduit.services);
+            from = self.zone_of(rng, &conduit.from);
+            to = self.zone_of(rng, &conduit.to);
+        }
+        let (here, source) = self.source(rng, from);
+        let (there, mut destination) = (self.place(rng, to), self.address(rng, to));
+        for _ in 0..20 {
+            if destination.is_ipv4() == source.is_ipv4() {
+                break;
+            }
+            destination = self.address(rng, to);
+        }
+        if destination.is_ipv4() != source.is_ipv4() || rng.percent(1) {
+            destination = source;
+        }
+        let packet = match rng.percent(8) {
+            true => generate_edges::neighbour_packet(rng, source, destination),
+            false => self.aim.packet(rng, (source, destination), service),
+        };
+        Sent {
+            packet,
+            here,
+            there,
+        }
+    }
+
+    /// A place, and an address that may come from it: usually not a forged one.
+    fn source(&self, rng: &mut Rng, zone: ZoneRef) -> (Place, IpAddr) {
+        let mut end = (self.place(rng, zone), self.address(rng, zone));
+        for _ in 0..rng.pick(&[0, 6, 6, 6]) {
+            let (place, address) = end;
+            let link = Link {
+                interface: self.world.name(place.ifindex),
+                vlan: place.vlan,
+            };
+            if source_zone(self.policy, self.world, link, address).is_ok() {
+                break;
+            }
+            end = (self.place(rng, zone), self.address(rng, zone));
+        }
+        end
+    }
+
+    fn any_zone(&self, rng: &mut Rng) -> ZoneRef {
+        match rng.below(12) {
+            0 => ZoneRef::SelfZone,
+            1 => ZoneRef::Unknown,
+            _ => ZoneRef::Zone(rng.below(self.policy.zones.len())),
+        }
+    }
+
+    fn zone_of(&self, rng: &mut Rng, side: &Endpoints) -> ZoneRef {
+        match side.any || side.zones.is_empty() {
+            true => self.any_zone(rng),
+            false => rng.pick(&side.zones),
+        }
+    }
+
+    /// A `match` entry of a zone, or of any zone.
+    fn entry(&self, rng: &mut Rng, zone: ZoneRef) -> ZoneEntry {
+        let zone = match zone {
+            ZoneRef::Zone(index) => &self.policy.zones[index],
+            _ => &rng.pick(&self.policy.zones),
+        };
+        rng.pick(&zone.entries)
+    }
+
+    /// An interface and VLAN, usually as an entry of the zone says.
+    fn place(&self, rng: &mut Rng, zone: ZoneRef) -> Place {
+        let entry = self.entry(rng, zone);
+        let named = entry.interfaces.iter().filter_map(|name| {
+            let known = &self.world.interfaces;
+            known.iter().find(|known| known.name == name.as_str())
+        });
+        let named: Vec<u32> = named.map(|interface| interface.index).collect();
+        let ifindex = match named.is_empty() || rng.percent(15) {
+            true => self.interface(rng),
+            false => rng.pick(&named),
+        };
+        let vlan = match entry.vlans.is_empty() || rng.percent(10) {
+            true => self.vlan(rng),
+            false => {
+                let vlan = rng.pick(&entry.vlans);
+                Vlan {
+                    outer: vlan.outer,
+                    inner: vlan.inner,
+                }
+            }
+        };
+        Place { ifindex, vlan }
+    }
+
+    /// An address, usually in or beside a prefix of an entry of the zone.
+    fn address(&self, rng: &mut Rng, zone: ZoneRef) -> IpAddr {
+        let entry = self.entry(rng, zone);
+        match (zone, rng.below(20)) {
+            (_, 0) => self.router(rng),
+            (ZoneRef::SelfZone, 1..16) => self.router(rng),
+            (_, 1) | (ZoneRef::Unknown, 1..10) => {
+                rng.pick(&SPECIAL).parse().expect("a valid address")
+            }
+            (_, 2) if !self.policy.failsafe.is_empty() => {
+                let failsafe = rng.pick(&self.policy.failsafe);
+                near(rng, failsafe.from)
+            }
+            _ if entry.prefixes.is_empty() => self.somewhere(rng),
+            _ => {
+                let prefix = rng.pick(&entry.prefixes);
+                near(rng, prefix)
+            }
+        }
+    }
+
+    /// An address in a prefix of the policy or of the router.
+    fn somewhere(&self, rng: &mut Rng) -> IpAddr {
+        let entries = self.policy.zones.iter().flat_map(|zone| &zone.entries);
+        let mut prefixes: Vec<IpNet> = entries.flat_map(|entry| entry.prefixes.clone()).collect();
+        let interfaces = self.world.interfaces.iter();
+        prefixes.extend(interfaces.flat_map(|interface| interface.addresses.clone()));
+        let prefix = rng.pick(&prefixes);
+        near(rng, prefix.trunc())
+    }
+
+    fn router(&self, rng: &mut Rng) -> IpAddr {
+        match rng.below(8) {
+            0 => rng.pick(&self.world.broadcasts()),
+            1 => rng.pick(&self.world.anycasts()),
+            _ => rng.pick(&self.world.addresses()),
+        }
+    }
+
+    fn interface(&self, rng: &mut Rng) -> u32 {
+        rng.pick(&[11, 11, 12, 12, 13, 13, 14, 14, SPARE])
+    }
+
+    fn vlan(&self, rng: &mut Rng) -> Vlan {
+        match rng.below(20) {
+            0..=15 => Vlan::default(),
+            16..=18 => Vlan {
+                outer: rng.pick(&[10, 20, 30, 1, 4094, 4095]),
+                inner: 0,
+            },
+            _ => Vlan {
+                outer: rng.pick(&[10, 20, 4095]),
+                inner: rng.pick(&[10, 20, 30, 4095]),
+            },
+        }
+    }
+}
+
+impl Sent {
+    /// The packet that answers this one.
+    fn answer(self) -> Self {
+        let mut packet = self.packet;
+        (packet.source, packet.destination) = (packet.destination, packet.source);
+        let segment = &mut packet.segment;
+        match packet.protocol {
+            TCP | UDP | SCTP => {
+                segment[..4].rotate_left(2);
+                if packet.protocol == TCP {
+                    segment[13] = frames::SYN_ACK;
+                }
+            }
+            ICMP | ICMPV6 => {
+                segment[0] = match segment[0] {
+                    8 => 0,
+                    0 => 8,
+                    128 => 129,
+                    129 => 128,
+                    other => other,
+                };
+            }
+            _ => {}
+        }
+        Self {
+            packet,
+            here: self.there,
+            there: self.here,
+        }
+    }
+}
+
+/// The tags that put a frame into a VLAN, sometimes with a priority tag more.
+fn tags(rng: &mut Rng, vlan: Vlan) -> Vec<(u16, u16)> {
+    let ids = [vlan.outer, vlan.inner];
+    let mut ids: Vec<u16> = ids.into_iter().filter(|id| *id != 0).collect();
+    if rng.percent(4) {
+        ids.insert(rng.below(ids.len() + 1), 0);
+    }
+    if rng.percent(1) {
+        ids.push(10);
+    }
+    ids.into_iter()
+        .map(|id| {
+            let kind = rng.pick(&[0x8100, 0x8100, 0x88a8, 0x9100]);
+            (kind, id | rng.pick(&[0, 0, 0x2000, 0xe000, 0x1000]))
+        })
+        .collect()
+}
+
+/// The first or last address of a prefix, one beyond, or one inside.
+fn near(rng: &mut Rng, prefix: IpNet) -> IpAddr {
+    let (first, last) = (prefix.network(), prefix.broadcast());
+    match rng.below(8) {
+        0 => first,
+        1 => last,
+        2 => moved(first, -1),
+        3 => moved(last, 1),
+        4 => moved(first, 1),
+        5 => moved(last, -1),
+        _ => inside(rng, first, last),
+    }
+}
+
+fn moved(address: IpAddr, by: i8) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => {
+            Ipv4Addr::from(u32::from(address).wrapping_add_signed(by.into())).into()
+        }
+        IpAddr::V6(address) => {
+            Ipv6Addr::from(u128::from(address).wrapping_add_signed(by.into())).into()
+        }
+    }
+}
+
+fn inside(rng: &mut Rng, first: IpAddr, last: IpAddr) -> IpAddr {
+    let noise = u128::from(rng.next()) << 64 | u128::from(rng.next());
+    match (first, last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => {
+            let (first, last) = (u32::from(first), u32::from(last));
+            Ipv4Addr::from(first | noise as u32 & (last - first)).into()
+        }
+        (IpAddr::V6(first), IpAddr::V6(last)) => {
+            let (first, last) = (u128::from(first), u128::from(last));
+            Ipv6Addr::from(first | noise & (last - first)).into()
+        }
+        _ => first,
+    }
+}

@@ -1,0 +1,313 @@
+//! Random policies, as the text that an operator would write.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+use super::rng::Rng;
+
+const ZONES: [&str; 7] = ["office", "plant", "cameras", "dmz", "guests", "wan", "mgmt"];
+const INTERFACES: [&str; 4] = ["lan0", "lan1", "lan2", "wan0"];
+/// Outer tags, and pairs of outer and inner ones.
+const VLANS: [&str; 6] = ["10", "20", "4094", "10.20", "20.10", "10.10"];
+/// Prefixes that mean something to routing, and some that nest.
+const PREFIXES: [&str; 40] = [
+    "0.0.0.0/0",
+    "128.0.0.0/1",
+    "10.0.0.0/8",
+    "10.0.0.0/16",
+    "10.0.0.0/24",
+    "10.0.0.128/25",
+    "10.0.0.77/32",
+    "10.0.1.0/24",
+    "10.0.1.128/26",
+    "10.0.1.0/31",
+    "10.255.0.0/16",
+    "192.168.0.0/16",
+    "192.168.7.0/28",
+    "203.0.113.0/30",
+    "198.51.100.0/24",
+    "172.16.0.0/12",
+    "169.254.0.0/16",
+    "127.0.0.0/8",
+    "0.0.0.0/8",
+    "224.0.0.0/3",
+    "224.0.0.0/4",
+    "239.1.0.0/16",
+    "239.1.2.3/32",
+    "255.255.255.255/32",
+    "::/0",
+    "fc00::/7",
+    "fd00::/32",
+    "fd00::/64",
+    "fd00:0:0:1::/64",
+    "fd00:0:0:1:8000::/65",
+    "fd00:0:0:1::77/128",
+    "2001:db8::/32",
+    "2001:db8::/33",
+    "2001:db8:dead::/48",
+    "fe80::/10",
+    "fe80::/64",
+    "ff00::/8",
+    "ff05::/16",
+    "ff02::fb/128",
+    "::1/128",
+];
+const PROTOCOLS: [u8; 12] = [0, 1, 2, 4, 6, 17, 41, 47, 50, 58, 132, 255];
+const ICMP: [&str; 19] = [
+    "ping",
+    "icmp",
+    "icmp/8",
+    "icmp/0",
+    "icmp/3",
+    "icmp/3/4",
+    "icmp/5",
+    "icmp/11/0",
+    "icmp/13",
+    "icmpv6",
+    "icmpv6/128",
+    "icmpv6/129",
+    "icmpv6/1",
+    "icmpv6/2/0",
+    "icmpv6/127",
+    "icmpv6/130",
+    "icmpv6/135",
+    "icmpv6/137",
+    "icmpv6/255/255",
+];
+const PORTS: [u16; 12] = [1, 22, 53, 67, 80, 255, 256, 443, 502, 1024, 5000, 65535];
+
+/// What zones, conduits and failsafe entries of one policy are made of.
+struct Parts {
+    zones: Vec<&'static str>,
+    prefixes: Vec<IpNet>,
+    services: Vec<String>,
+    named_services: Vec<String>,
+    /// Prefix, VLAN and interface, and the zone that claims them.
+    claims: BTreeMap<(String, String, String), usize>,
+}
+
+/// The text of a policy; nearly always a valid one.
+pub fn policy(rng: &mut Rng) -> String {
+    let mut parts = Parts::new(rng);
+    let mut text = "version: 1\n".to_owned();
+    let action = |rng: &mut Rng| rng.pick(&["allow", "drop"]);
+    if rng.percent(60) {
+        let (intra_zone, self_out) = (action(rng), action(rng));
+        line(
+            &mut text,
+            &format!("defaults: {{ intra_zone: {intra_zone}, self_out: {self_out} }}"),
+        );
+    }
+    line(&mut text, "zones:");
+    for (index, name) in parts.zones.clone().into_iter().enumerate() {
+        let entries: Vec<String> = (0..1 + rng.below(3))
+            .filter_map(|_| parts.entry(rng, index))
+            .collect();
+        let entries = if entries.is_empty() {
+            // Nobody else can claim that.
+            format!("{{ vlan: {} }}", 100 + index)
+        } else {
+            entries.join(", ")
+        };
+        let intra_zone = match rng.percent(40) {
+            true => format!(", intra_zone: {}", action(rng)),
+            false => String::new(),
+        };
+        line(
+            &mut text,
+            &format!("  {name}: {{ match: [{entries}]{intra_zone} }}"),
+        );
+    }
+    if !parts.named_services.is_empty() {
+        line(&mut text, "services:");
+        for name in &parts.named_services {
+            let services = list(&rng.some(&parts.services, 3));
+            line(&mut text, &format!("  {name}: {services}"));
+        }
+    }
+    let failsafes = [0, 0, 1, 2, 3, 16][rng.below(6)];
+    if failsafes > 0 {
+        line(&mut text, "failsafe:");
+    }
+    for _ in 0..failsafes {
+        let entry = parts.failsafe(rng);
+        line(&mut text, &format!("  - {{ {entry} }}"));
+    }
+    let conduits = rng.below(14);
+    if conduits > 0 {
+        line(&mut text, "conduits:");
+    }
+    for index in 0..conduits {
+        let conduit = parts.conduit(rng);
+        line(&mut text, &format!("  - {{ id: C-{index:03}, {conduit} }}"));
+    }
+    text
+}
+
+impl Parts {
+    fn new(rng: &mut Rng) -> Self {
+        let count = 1 + rng.below(6);
+        let first = rng.below(ZONES.len());
+        let prefixes = (0..3 + rng.below(8)).map(|_| prefix(rng)).collect();
+        let mut services: Vec<String> = (0..2 + rng.below(8)).map(|_| service(rng)).collect();
+        services.sort();
+        services.dedup();
+        Self {
+            zones: ZONES.into_iter().cycle().skip(first).take(count).collect(),
+            prefixes,
+            services,
+            named_services: (0..rng.below(3))
+                .map(|index| format!("named{index}"))
+                .collect(),
+            claims: BTreeMap::new(),
+        }
+    }
+
+    /// A `match` entry for the zone with this index, unless another zone has
+    /// claimed the same.
+    fn entry(&mut self, rng: &mut Rng, zone: usize) -> Option<String> {
+        let shape = 1 + rng.below(7);
+        let names = |present, names: Vec<String>| if present { names } else { Vec::new() };
+        let texts = |all: &[&str]| {
+            all.iter()
+                .map(|text| (*text).to_owned())
+                .collect::<Vec<_>>()
+        };
+        let interfaces = names(shape & 1 != 0, rng.some(&texts(&INTERFACES), 2));
+        let vlans = names(shape & 2 != 0, rng.some(&texts(&VLANS), 2));
+        let prefixes: Vec<String> = self.prefixes.iter().map(IpNet::to_string).collect();
+        let prefixes = names(shape & 4 != 0, rng.some(&prefixes, 3));
+        let absent = [String::new()];
+        let each = |values: &[String]| match values {
+            [] => absent.to_vec(),
+            values => values.to_vec(),
+        };
+        let mut claims = Vec::new();
+        for prefix in each(&prefixes) {
+            for vlan in each(&vlans) {
+                for interface in each(&interfaces) {
+                    claims.push((prefix.clone(), vlan.clone(), interface));
+                }
+            }
+        }
+        let taken = |claim| self.claims.get(claim).is_some_and(|owner| *owner != zone);
+        if claims.iter().any(taken) {
+            return None;
+        }
+        self.claims
+            .extend(claims.into_iter().map(|claim| (claim, zone)));
+        let keys = [
+            ("interface", interfaces),
+            ("vlan", vlans),
+            ("prefix", prefixes),
+        ];
+        let keys: Vec<String> = keys
+            .iter()
+            .filter(|(_, values)| !values.is_empty())
+            .map(|(key, values)| format!("{key}: {}", list(values)))
+            .collect();
+        Some(format!("{{ {} }}", keys.join(", ")))
+    }
+
+    fn failsafe(&self, rng: &mut Rng) -> String {
+        let from = rng.pick(&self.prefixes);
+        let services = list(&rng.some(&self.services_and_names(), 2));
+        match rng.percent(50) {
+            true => {
+                let interface = rng.pick(&INTERFACES);
+                format!("from: \"{from}\", service: {services}, interface: {interface}")
+            }
+            false => format!("from: \"{from}\", service: {services}"),
+        }
+    }
+
+    fn conduit(&self, rng: &mut Rng) -> String {
+        let mut names = self.zones.clone();
+        names.extend(["any", "unknown"]);
+        let from = if rng.percent(10) {
+            vec!["self"]
+        } else {
+            rng.some(&names, 3)
+        };
+        if from != ["self"] {
+            names.extend(["self", "self"]);
+        }
+        let to = rng.some(&names, 3);
+        let services = match rng.percent(25) {
+            true => "any".to_owned(),
+            false => list(&rng.some(&self.services_and_names(), 4)),
+        };
+        let texts = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let (from, to) = (list(&texts(from)), list(&texts(to)));
+        let mut conduit = format!("from: {from}, to: {to}, services: {services}");
+        if rng.percent(30) {
+            conduit.push_str(", action: drop");
+        }
+        if rng.percent(25) {
+            let priority = rng.pick(&[-32768, -1, 1, 10, 32767]);
+            conduit.push_str(&format!(", priority: {priority}"));
+        }
+        conduit
+    }
+
+    fn services_and_names(&self) -> Vec<String> {
+        [self.services.clone(), self.named_services.clone()].concat()
+    }
+}
+
+/// A known prefix, or a random one near a known one.
+fn prefix(rng: &mut Rng) -> IpNet {
+    let known: IpNet = rng.pick(&PREFIXES).parse().expect("a valid prefix");
+    if rng.percent(60) {
+        return known;
+    }
+    let near = match known {
+        IpNet::V4(known) => {
+            let length = known.prefix_len() + rng.below(33 - usize::from(known.prefix_len())) as u8;
+            let noise = rng.next() as u32 & !u32::from(known.netmask());
+            IpNet::new(
+                Ipv4Addr::from(u32::from(known.addr()) | noise).into(),
+                length,
+            )
+        }
+        IpNet::V6(known) => {
+            let length =
+                known.prefix_len() + rng.below(129 - usize::from(known.prefix_len())) as u8;
+            let noise = u128::from(rng.next()) << 64 | u128::from(rng.next());
+            let noise = noise & !u128::from(known.netmask());
+            IpNet::new(
+                Ipv6Addr::from(u128::from(known.addr()) | noise).into(),
+                length,
+            )
+        }
+    };
+    near.expect("the length fits the family").trunc()
+}
+
+fn service(rng: &mut Rng) -> String {
+    match rng.below(10) {
+        0..=5 => {
+            let transport = rng.pick(&["tcp", "tcp", "udp", "udp", "sctp"]);
+            let (a, b) = (rng.pick(&PORTS), rng.pick(&PORTS));
+            match rng.percent(50) {
+                false if a != b => format!("{transport}/{}-{}", a.min(b), a.max(b)),
+                _ => format!("{transport}/{a}"),
+            }
+        }
+        6..=8 => rng.pick(&ICMP).to_owned(),
+        _ if rng.percent(10) => "any".to_owned(),
+        _ => format!("proto/{}", rng.pick(&PROTOCOLS)),
+    }
+}
+
+fn list(values: &[String]) -> String {
+    let quoted: Vec<String> = values.iter().map(|value| format!("\"{value}\"")).collect();
+    format!("[{}]", quoted.join(", "))
+}
+
+fn line(text: &mut String, line: &str) {
+    writeln!(text, "{line}").expect("a string takes everything");
+}

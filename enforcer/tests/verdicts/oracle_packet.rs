@@ -1,0 +1,279 @@
+//! What a frame is, read by the book: one slice after the other, early return.
+//!
+//! Nothing here is shared with the parser of the kernel programs.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// A frame that can be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The VLANs it is in; 0 for none.
+    pub vlan: Vlan,
+    /// What it carries.
+    pub content: Content,
+}
+
+/// Outer and inner VLAN id; 0 for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vlan {
+    pub outer: u16,
+    pub inner: u16,
+}
+
+/// What a frame carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A protocol between neighbours: link group addresses, PPPoE discovery.
+    Link,
+    /// ARP for IPv4 over Ethernet.
+    Arp,
+    /// IPv4 or IPv6.
+    Ip(Datagram),
+}
+
+/// What the network and transport headers say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    pub source: IpAddr,
+    pub destination: IpAddr,
+    /// TTL or hop limit.
+    pub hop_limit: u8,
+    /// Behind all extension headers.
+    pub protocol: u8,
+    pub transport: Transport,
+}
+
+/// What the transport header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Tcp {
+        ports: Ports,
+        flags: u8,
+    },
+    /// UDP or SCTP.
+    Ports(Ports),
+    Icmp {
+        kind: u8,
+        code: u8,
+        id: u16,
+    },
+    Other,
+}
+
+/// Source and destination port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    pub source: u16,
+    pub destination: u16,
+}
+
+/// Name of a drop reason.
+pub type Reason = &'static str;
+
+pub const ICMP: u8 = 1;
+pub const TCP: u8 = 6;
+pub const UDP: u8 = 17;
+pub const AH: u8 = 51;
+pub const ICMPV6: u8 = 58;
+pub const SCTP: u8 = 132;
+
+/// Reads a whole frame.
+pub fn read(frame: &[u8]) -> Result<Frame, Reason> {
+    let destination = bytes(frame, 0, 6)?;
+    let mut ether_type = u16_at(frame, 12)?;
+    let mut payload = &frame[14..];
+    let mut ids = Vec::new();
+    while [0x8100, 0x88a8, 0x9100].contains(&ether_type) {
+        if ids.len() == 2 {
+            return Err("too-many-tags");
+        }
+        let tag = bytes(payload, 0, 4)?;
+        ids.push(u16_at(tag, 0)? & 0x0fff);
+        ether_type = u16_at(tag, 2)?;
+        payload = &payload[4..];
+    }
+    ids.retain(|id| *id != 0);
+    let vlan = Vlan {
+        outer: ids.first().copied().unwrap_or(0),
+        inner: ids.get(1).copied().unwrap_or(0),
+    };
+    let is_link_group = destination[..5] == [0x01, 0x80, 0xc2, 0, 0] && destination[5] <= 0x0f;
+    let content = match ether_type {
+        _ if is_link_group => Content::Link,
+        0x8863 => Content::Link,
+        0x0806 => arp(payload)?,
+        0x0800 => Content::Ip(ipv4(payload)?),
+        0x86dd => Content::Ip(ipv6(payload)?),
+        _ => return Err("unknown-ethertype"),
+    };
+    Ok(Frame { vlan, content })
+}
+
+/// RFC 826: hardware type 1, protocol type IPv4, addresses of 6 and 4 bytes.
+fn arp(payload: &[u8]) -> Result<Content, Reason> {
+    let packet = bytes(payload, 0, 28)?;
+    if packet[..6] != [0, 1, 0x08, 0x00, 6, 4] {
+        return Err("bad-arp");
+    }
+    Ok(Content::Arp)
+}
+
+/// RFC 791.
+fn ipv4(payload: &[u8]) -> Result<Datagram, Reason> {
+    let fixed = bytes(payload, 0, 20)?;
+    let header_length = usize::from(fixed[0] & 0x0f) * 4;
+    let total_length = usize::from(u16_at(fixed, 2)?);
+    if fixed[0] >> 4 != 4 || header_length < 20 || total_length < header_length {
+        return Err("bad-ipv4-header");
+    }
+    let datagram = bytes(payload, 0, total_length)?;
+    options(&datagram[20..header_length])?;
+    let more_fragments_or_offset = u16_at(datagram, 6)? & 0x3fff;
+    if more_fragments_or_offset != 0 {
+        return Err("fragment");
+    }
+    let (protocol, start) = extensions(datagram, header_length, datagram[9], &[AH])?;
+    if protocol == ICMPV6 {
+        return Err("wrong-icmp-family");
+    }
+    Ok(Datagram {
+        source: Ipv4Addr::from(array::<4>(&datagram[12..16])).into(),
+        destination: Ipv4Addr::from(array::<4>(&datagram[16..20])).into(),
+        hop_limit: datagram[8],
+        protocol,
+        transport: transport(protocol, &datagram[start..])?,
+    })
+}
+
+/// RFC 791, 3.1: END, NOP, and options with a length that counts type and
+/// length themselves.
+fn options(mut rest: &[u8]) -> Result<(), Reason> {
+    while let [kind, behind @ ..] = rest {
+        match kind {
+            0 => return Ok(()),
+            1 => rest = behind,
+            131 | 137 => return Err("source-routed"),
+            _ => {
+                let length = usize::from(*behind.first().ok_or("bad-ipv4-header")?);
+                if length < 2 || length > rest.len() {
+                    return Err("bad-ipv4-header");
+                }
+                rest = &rest[length..];
+            }
+        }
+    }
+    Ok(())
+}
+
+/// RFC 8200.
+fn ipv6(payload: &[u8]) -> Result<Datagram, Reason> {
+    let fixed = bytes(payload, 0, 40)?;
+    if fixed[0] >> 4 != 6 {
+        return Err("bad-ipv6-header");
+    }
+    let datagram = bytes(payload, 0, 40 + usize::from(u16_at(fixed, 4)?))?;
+    let source = Ipv6Addr::from(array::<16>(&datagram[8..24]));
+    let destination = Ipv6Addr::from(array::<16>(&datagram[24..40]));
+    if source.to_ipv4_mapped().is_some() || destination.to_ipv4_mapped().is_some() {
+        return Err("mapped-address");
+    }
+    let (protocol, start) = extensions(datagram, 40, datagram[6], &[0, 43, 44, AH, 60])?;
+    if protocol == ICMP {
+        return Err("wrong-icmp-family");
+    }
+    Ok(Datagram {
+        source: source.into(),
+        destination: destination.into(),
+        hop_limit: datagram[7],
+        protocol,
+        transport: transport(protocol, &datagram[start..])?,
+    })
+}
+
+/// Walks the headers in `walked`, of which the first would start at `start`;
+/// returns the protocol behind them and where it starts.
+fn extensions(
+    datagram: &[u8],
+    start: usize,
+    mut protocol: u8,
+    walked: &[u8],
+) -> Result<(u8, usize), Reason> {
+    let mut at = start;
+    let mut count = 0;
+    while walked.contains(&protocol) {
+        let header = bytes(datagram, at, 8)?;
+        let length = match protocol {
+            0 if at != start => return Err("bad-ipv6-header"),
+            43 if header[2] == 0 => return Err("source-routed"),
+            44 => return Err("fragment"),
+            AH => (usize::from(header[1]) + 2) * 4,
+            _ => (usize::from(header[1]) + 1) * 8,
+        };
+        at += length;
+        count += 1;
+        if count > 6 || at - start > 256 {
+            return Err("too-many-extensions");
+        }
+        protocol = header[0];
+    }
+    if at > datagram.len() {
+        return Err("truncated");
+    }
+    Ok((protocol, at))
+}
+
+fn transport(protocol: u8, segment: &[u8]) -> Result<Transport, Reason> {
+    match protocol {
+        TCP => {
+            let header = bytes(segment, 0, 20)?;
+            let length = usize::from(header[12] >> 4) * 4;
+            if length < 20 {
+                return Err("bad-transport-header");
+            }
+            bytes(segment, 0, length)?;
+            Ok(Transport::Tcp {
+                ports: ports(header)?,
+                flags: header[13],
+            })
+        }
+        UDP => {
+            let header = bytes(segment, 0, 8)?;
+            let length = usize::from(u16_at(header, 4)?);
+            if length < 8 || length > segment.len() {
+                return Err("bad-transport-header");
+            }
+            Ok(Transport::Ports(ports(header)?))
+        }
+        SCTP => Ok(Transport::Ports(ports(bytes(segment, 0, 12)?)?)),
+        ICMP | ICMPV6 => {
+            let header = bytes(segment, 0, 8)?;
+            Ok(Transport::Icmp {
+                kind: header[0],
+                code: header[1],
+                id: u16_at(header, 4)?,
+            })
+        }
+        _ => Ok(Transport::Other),
+    }
+}
+
+fn ports(header: &[u8]) -> Result<Ports, Reason> {
+    Ok(Ports {
+        source: u16_at(header, 0)?,
+        destination: u16_at(header, 2)?,
+    })
+}
+
+/// `length` bytes from `start`, or the packet ends before.
+fn bytes(from: &[u8], start: usize, length: usize) -> Result<&[u8], Reason> {
+    from.get(start..start + length).ok_or("truncated")
+}
+
+fn u16_at(from: &[u8], start: usize) -> Result<u16, Reason> {
+    Ok(u16::from_be_bytes(array(bytes(from, start, 2)?)))
+}
+
+fn array<const N: usize>(from: &[u8]) -> [u8; N] {
+    from.try_into()
+        .expect("the slice has the length of the array")
+}

@@ -1,0 +1,203 @@
+//! Which zone an address belongs to: linear search over what the policy says.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use enforcer::policy::model::{Policy, ZoneRef};
+use ipnet::IpNet;
+
+use super::oracle_packet::Vlan;
+use super::world::{Route, World};
+
+/// Where a frame comes in.
+#[derive(Clone, Copy, Debug)]
+pub struct Link<'a> {
+    /// Name of the interface, if it has one.
+    pub interface: Option<&'a str>,
+    pub vlan: Vlan,
+}
+
+/// One combination of the keys of a `match` entry.
+#[derive(Clone, Copy, Debug)]
+struct Claim<'a> {
+    zone: usize,
+    prefix: Option<IpNet>,
+    vlan: Option<Vlan>,
+    interface: Option<&'a str>,
+}
+
+/// How much a claim says: prefix length, then VLAN, then interface.
+type Rank = (Option<u8>, bool, bool);
+
+/// The source zone; as an error, where the source cannot come from the link,
+/// the zone that it is counted for.
+pub fn source_zone(
+    policy: &Policy,
+    world: &World,
+    link: Link<'_>,
+    source: IpAddr,
+) -> Result<ZoneRef, ZoneRef> {
+    let never = world.is_router(source)
+        || source.is_loopback()
+        || source.is_unspecified()
+        || is_group(source);
+    match zone_on(policy, link, source) {
+        Ok(zone) | Err(zone) if never => Err(zone),
+        zone => zone,
+    }
+}
+
+/// The destination zone, as far as the address and the routes tell it.
+pub fn destination_zone(policy: &Policy, world: &World, destination: IpAddr) -> ZoneRef {
+    if world.is_router(destination) {
+        return ZoneRef::SelfZone;
+    }
+    if is_group(destination) {
+        let longest = longest(policy, |prefix| {
+            prefix.contains(&destination) && is_group_prefix(prefix)
+        });
+        return only_zone(&longest).unwrap_or(ZoneRef::SelfZone);
+    }
+    if destination.is_loopback() || destination.is_unspecified() {
+        return ZoneRef::Unknown;
+    }
+    let longest = longest(policy, |prefix| prefix.contains(&destination));
+    if let Some(zone) = only_zone(&longest) {
+        return zone;
+    }
+    if longest.is_empty() && claims(policy).all(|claim| claim.prefix.is_some()) {
+        // No link has a zone: there is nothing to ask the routes for.
+        return ZoneRef::Unknown;
+    }
+    match world.route(destination) {
+        Route::Local => ZoneRef::SelfZone,
+        Route::Nowhere => ZoneRef::Unknown,
+        Route::Out(index) => {
+            let egress = Link {
+                interface: world.name(index),
+                vlan: Vlan::default(),
+            };
+            // The zone that its answers will come from.
+            zone_on(policy, egress, destination).unwrap_or_else(|zone| zone)
+        }
+    }
+}
+
+/// The zone of an address that is seen on a link. An error where the longest
+/// prefix around the address is bound to other links: then the zone of the
+/// link, whatever the address.
+fn zone_on(policy: &Policy, link: Link<'_>, address: IpAddr) -> Result<ZoneRef, ZoneRef> {
+    let longest = longest(policy, |prefix| prefix.contains(&address));
+    let is_bound = longest.iter().all(|claim| claim.interface.is_some());
+    let is_here = longest.iter().any(|claim| claim.is_on(link));
+    if !longest.is_empty() && is_bound && !is_here {
+        let of_link = claims(policy).filter(|claim| claim.prefix.is_none());
+        return Err(best(of_link.filter(|claim| claim.is_on(link))));
+    }
+    let around =
+        claims(policy).filter(|claim| claim.prefix.is_none_or(|prefix| prefix.contains(&address)));
+    Ok(best(around.filter(|claim| claim.is_on(link))))
+}
+
+/// Multicast and limited broadcast.
+pub fn is_group(address: IpAddr) -> bool {
+    address.is_multicast() || address == Ipv4Addr::BROADCAST
+}
+
+/// 169.254.0.0/16 (RFC 3927) and fe80::/10 (RFC 4291).
+pub fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.segments()[0] & 0xffc0 == 0xfe80,
+    }
+}
+
+/// Whether every address in the prefix is a group.
+fn is_group_prefix(prefix: &IpNet) -> bool {
+    match prefix {
+        IpNet::V4(prefix) => {
+            prefix.prefix_len() >= 4 && prefix.addr().is_multicast()
+                || prefix.prefix_len() == 32 && prefix.addr() == Ipv4Addr::BROADCAST
+        }
+        IpNet::V6(prefix) => {
+            let all = Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0);
+            prefix.prefix_len() >= 8 && prefix.addr() >= all
+        }
+    }
+}
+
+impl Claim<'_> {
+    /// Whether interface and VLAN, where given, are those of the link.
+    fn is_on(&self, link: Link<'_>) -> bool {
+        self.interface
+            .is_none_or(|name| link.interface == Some(name))
+            && self.vlan.is_none_or(|vlan| vlan == link.vlan)
+    }
+
+    fn rank(&self) -> Rank {
+        (
+            self.prefix.map(|prefix| prefix.prefix_len()),
+            self.vlan.is_some(),
+            self.interface.is_some(),
+        )
+    }
+}
+
+/// The zone of the claim that says most.
+fn best<'a>(claims: impl Iterator<Item = Claim<'a>>) -> ZoneRef {
+    claims
+        .max_by_key(Claim::rank)
+        .map_or(ZoneRef::Unknown, |claim| ZoneRef::Zone(claim.zone))
+}
+
+/// The zone that all claims agree on.
+fn only_zone(claims: &[Claim<'_>]) -> Option<ZoneRef> {
+    let first = claims.first()?.zone;
+    claims
+        .iter()
+        .all(|claim| claim.zone == first)
+        .then_some(ZoneRef::Zone(first))
+}
+
+/// All claims of the longest prefix that is `wanted`.
+fn longest(policy: &Policy, wanted: impl Fn(&IpNet) -> bool) -> Vec<Claim<'_>> {
+    let with_prefix = claims(policy).filter(|claim| claim.prefix.as_ref().is_some_and(&wanted));
+    let length = with_prefix.clone().map(|claim| claim.rank().0).max();
+    with_prefix
+        .filter(|claim| Some(claim.rank().0) == length)
+        .collect()
+}
+
+/// Every combination of keys of every entry.
+fn claims(policy: &Policy) -> std::vec::IntoIter<Claim<'_>> {
+    let mut claims = Vec::new();
+    for (zone, definition) in policy.zones.iter().enumerate() {
+        for entry in &definition.entries {
+            for interface in each(entry.interfaces.iter().map(|name| name.as_str())) {
+                for vlan in each(entry.vlans.iter()) {
+                    for prefix in each(entry.prefixes.iter().copied()) {
+                        claims.push(Claim {
+                            zone,
+                            prefix,
+                            interface,
+                            vlan: vlan.map(|vlan| Vlan {
+                                outer: vlan.outer,
+                                inner: vlan.inner,
+                            }),
+                        });
+                    }
+                }
+            }
+        }
+    }
+    claims.into_iter()
+}
+
+/// Each value of a key; one `None` when the key is absent.
+fn each<T>(values: impl Iterator<Item = T>) -> Vec<Option<T>> {
+    let values: Vec<Option<T>> = values.map(Some).collect();
+    if values.is_empty() {
+        vec![None]
+    } else {
+        values
+    }
+}
