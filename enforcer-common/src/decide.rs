@@ -6,7 +6,7 @@
 
 use crate::cell::{AddressClass, Cell, Pair, Slot, SourceCell};
 use crate::essential;
-use crate::lookup::{self, Link, Tables};
+use crate::lookup::{self, LinkClass, Tables};
 use crate::parse::Facts;
 use crate::question::{Origin, Question, Tags, echo_request};
 use crate::verdict::DropReason;
@@ -35,7 +35,7 @@ pub trait Routes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
     /// The link it is seen on.
-    pub link: Link,
+    pub link: LinkClass,
     /// Zone of the source.
     pub source: SourceCell,
     /// Failsafe entries that name the peer of the router, one bit each.
@@ -56,6 +56,7 @@ pub struct Target {
 }
 
 /// What the policy says.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Judgement {
     /// Source zone.
@@ -138,7 +139,7 @@ impl Judgement {
 /// Looks up both ends.
 #[inline(always)]
 pub fn ends(tables: &impl Tables, question: &Question) -> Result<Ends, DropReason> {
-    let link = lookup::link(tables, question.place.ifindex, question.place.tags)?;
+    let link = lookup::link(tables, question.place.ifindex, question.place.tags)?.class;
     let class = lookup::address(tables, &question.destination)?;
     let destination = lookup::address_class(tables, class)?;
     if question.place.origin != Origin::WIRE {
@@ -159,7 +160,7 @@ pub fn ends(tables: &impl Tables, question: &Question) -> Result<Ends, DropReaso
         });
     }
     let source_class = lookup::address(tables, &question.source)?;
-    let source = lookup::source(tables, link.class, source_class)?;
+    let source = lookup::source(tables, link, source_class)?;
     let failsafes = lookup::address_class(tables, source_class)?.failsafes;
     Ok(Ends {
         link,
@@ -189,7 +190,7 @@ pub fn admit(tables: &impl Tables, facts: &Facts, ends: &Ends) -> Result<Option<
         let service = failsafe_service(facts, is_from_router);
         let class = lookup::port_class(tables, facts.question.protocol(), service)?;
         let matching = ends.failsafes
-            & lookup::link_failsafes(tables, ends.link.class)?
+            & lookup::link_failsafes(tables, ends.link)?
             & lookup::port_failsafes(tables, class)?;
         if matching != 0 {
             return Ok(Some(Slot(Slot::FAILSAFE.0 + lowest_bit(matching))));
@@ -242,7 +243,7 @@ pub fn target(
     // What leaves for a group goes to the zone of the link.
     let is_by_link = zone == AddressClass::BY_ROUTE || zone == ZoneId::SELF.0;
     if question.place.origin != Origin::WIRE && is_by_link {
-        let to = lookup::source(tables, ends.link.class, ends.class)?.zone();
+        let to = lookup::source(tables, ends.link, ends.class)?.zone();
         return joined(tables, ends, to).map(Some);
     }
     if zone == AddressClass::BY_ROUTE {

@@ -42,8 +42,20 @@ pub struct FlowScratch {
     question: Question,
     /// What the tables say of both its ends.
     ends: Ends,
+    /// What the active policy says of it.
+    judgement: Judgement,
     /// Why it must stop.
     drop: Dropped,
+}
+
+/// What the flow table says of a packet.
+enum Known {
+    /// It belongs to a flow, which this cell lets pass.
+    Flow(Cell),
+    /// It belongs to a flow that an older policy judged.
+    Stale,
+    /// It belongs to none.
+    None,
 }
 
 /// Passes what belongs to a flow, asks the policy about the rest and records
@@ -58,8 +70,17 @@ pub fn pass(seen: &Seen, routes: &Fib, scratch: &mut FlowScratch) -> Result<Slot
         scratch.entry.flags = if from_low { Flow::INITIATOR_IS_LOW } else { 0 };
     }
     let scratch = black_box(scratch);
-    if has_flow && let Some(cell) = known(seen, routes, scratch)? {
-        return Ok(cell.slot());
+    if has_flow {
+        match known(seen, scratch)? {
+            Known::Flow(cell) => return Ok(cell.slot()),
+            Known::Stale if !judge_again(seen.active, routes, scratch) => {
+                return Err(scratch.drop);
+            }
+            Known::Stale if is_same_zone(seen, scratch) => {
+                return Ok(scratch.judgement.cell.slot());
+            }
+            Known::Stale | Known::None => {}
+        }
     }
     let judgement = decide::judge(
         seen.active,
@@ -81,15 +102,15 @@ fn ticks() -> u64 {
     unsafe { bpf_jiffies64() }
 }
 
-/// The verdict of the flow that the packet belongs to, if it is known.
+/// What the flow table says of the packet whose key lies in the scratch.
 #[inline(always)]
-fn known(seen: &Seen, routes: &Fib, scratch: &mut FlowScratch) -> Result<Option<Cell>, Dropped> {
+fn known(seen: &Seen, scratch: &mut FlowScratch) -> Result<Known, Dropped> {
     let key = &scratch.key;
     let (entry, is_answered) = match FLOWS.get_ptr_mut(key) {
         Some(entry) => (entry, true),
         None => match FLOWS_NEW.get_ptr_mut(key) {
             Some(entry) => (entry, false),
-            None => return Ok(None),
+            None => return Ok(Known::None),
         },
     };
     // SAFETY: the entry stays mapped while the program runs. Other CPUs may
@@ -97,26 +118,24 @@ fn known(seen: &Seen, routes: &Fib, scratch: &mut FlowScratch) -> Result<Option<
     let entry = unsafe { &mut *entry };
     let now = ticks() as u32;
     if entry.is_over(key.protocol, now, seen.active.control.jiffies_per_second) {
-        return Ok(None);
+        return Ok(Known::None);
     }
     let is_initiator = scratch.entry.initiator_is_low() == entry.initiator_is_low();
     if !belongs(seen, entry, is_initiator) {
-        return Ok(None);
+        return Ok(Known::None);
     }
-    if entry.generation != seen.active.layout().generation
-        && !judge_again(seen.active, routes, entry, scratch)
-    {
-        return Err(scratch.drop);
+    if entry.generation != seen.active.layout().generation {
+        scratch.question = Question::of_flow(key, entry);
+        return Ok(Known::Stale);
     }
-    let key = &scratch.key;
     let side = if is_initiator { entry.from } else { entry.to };
     if side != seen.ends.source.zone() {
-        return Ok(None);
+        return Ok(Known::None);
     }
     let cell = entry.cell;
     if is_initiator {
         account(&mut entry.initiator, seen, now);
-        return Ok(Some(cell));
+        return Ok(Known::Flow(cell));
     }
     account(&mut entry.responder, seen, now);
     if !is_answered {
@@ -129,7 +148,7 @@ fn known(seen: &Seen, routes: &Fib, scratch: &mut FlowScratch) -> Result<Option<
         }
         let _ = FLOWS_NEW.remove(key);
     }
-    Ok(Some(cell))
+    Ok(Known::Flow(cell))
 }
 
 /// Whether the packet goes on with the flow, rather than opening another one
@@ -145,18 +164,32 @@ fn belongs(seen: &Seen, entry: &Flow, is_initiator: bool) -> bool {
     flow::continues(seen.facts) && !is_reopened
 }
 
-/// Asks the active policy about a flow that an older one judged; false when it
-/// must stop, and then the scratch says why.
+/// Whether the packet comes from the zone that the active policy sees on its
+/// side of the flow that was judged again.
+#[inline(always)]
+fn is_same_zone(seen: &Seen, scratch: &FlowScratch) -> bool {
+    let is_initiator = scratch.question.source == seen.facts.question.source;
+    let judgement = &scratch.judgement;
+    let side = if is_initiator {
+        judgement.from
+    } else {
+        judgement.to
+    };
+    side == seen.ends.source.zone()
+}
+
+/// Asks the active policy about a flow that an older one judged, and writes
+/// down what it says; false when the flow must stop, and then the scratch says
+/// why.
 ///
 /// A function of its own in the kernel: after each apply it runs once a flow.
 #[inline(never)]
-fn judge_again(active: &Active, routes: &Fib, entry: &mut Flow, scratch: &mut FlowScratch) -> bool {
-    match verdict_on(active, routes, entry, scratch) {
+fn judge_again(active: &Active, routes: &Fib, scratch: &mut FlowScratch) -> bool {
+    match verdict_on(active, routes, scratch) {
         Ok(judgement) => {
-            entry.cell = judgement.cell;
-            entry.from = judgement.from;
-            entry.to = judgement.to;
-            entry.generation = active.layout().generation;
+            scratch.judgement = judgement;
+            renew(FLOWS.get_ptr_mut(&scratch.key), active, &judgement);
+            renew(FLOWS_NEW.get_ptr_mut(&scratch.key), active, &judgement);
             true
         }
         Err(drop) => {
@@ -172,14 +205,24 @@ fn judge_again(active: &Active, routes: &Fib, entry: &mut Flow, scratch: &mut Fl
 fn verdict_on(
     active: &Active,
     routes: &Fib,
-    entry: &Flow,
     scratch: &mut FlowScratch,
 ) -> Result<Judgement, Dropped> {
-    scratch.question = Question::of_flow(&scratch.key, entry);
     let question = &*black_box(&mut scratch.question);
     scratch.ends = decide::ends(active, question)?;
     let ends = &*black_box(&mut scratch.ends);
     decide::decide(active, routes, question, ends)
+}
+
+#[inline(always)]
+fn renew(entry: Option<*mut Flow>, active: &Active, judgement: &Judgement) {
+    if let Some(entry) = entry {
+        // SAFETY: as in `known`.
+        let entry = unsafe { &mut *entry };
+        entry.cell = judgement.cell;
+        entry.from = judgement.from;
+        entry.to = judgement.to;
+        entry.generation = active.layout().generation;
+    }
 }
 
 #[inline(always)]
