@@ -1,2 +1,7 @@
-//! bin
-fn main() {}
+//! The command `enforcer`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    enforcer::cli::run()
+}

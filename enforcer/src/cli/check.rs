@@ -1,0 +1,145 @@
+//! `enforcer check`
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::compile::size::{Capacity, Memory, SizeClass, Sizes};
+use crate::compile::{Machine, Numbering, compile};
+use crate::controller::machine;
+use crate::kernel::netlink::Netlink;
+use crate::kernel::probe;
+use crate::policy::{self, Findings, Policy, Source};
+use enforcer_common::limits::{FLOWS, FLOWS_NEW};
+
+use super::exit::Exit;
+use super::output;
+
+/// Compile a policy and report what is wrong with it; change nothing.
+///
+/// Needs no root, and no kernel that could enforce the policy. When every
+/// interface that the policy names exists here, it is compiled for this machine.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  enforcer check policy.yaml
+  enforcer check --json policy.yaml | jq .findings")]
+pub struct Check {
+    /// Policy file.
+    policy: PathBuf,
+    /// Print findings and sizes as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a valid policy needs.
+struct Needs {
+    conduits: usize,
+    sizes: Sizes,
+    memory: Memory,
+    is_for_this_machine: bool,
+}
+
+impl Check {
+    /// Runs the command.
+    pub fn run(&self) -> anyhow::Result<Exit> {
+        let source = Source::read(&self.policy)?;
+        let (findings, needs) = match policy::parse(&source) {
+            Err(findings) => (findings, None),
+            Ok((policy, warnings)) => match needs(&policy) {
+                Ok(needs) => (warnings, Some(needs)),
+                Err(errors) => (warnings.into_iter().chain(errors).collect(), None),
+            },
+        };
+        if self.json {
+            output::print_json(&record(&findings, &source, needs.as_ref()))?;
+        } else {
+            output::complain(&findings.render(&source));
+            if let Some(needs) = &needs {
+                output::print(&summary(&source, &findings, needs))?;
+            }
+        }
+        match needs {
+            Some(_) => Ok(Exit::Success),
+            None => Ok(Exit::PolicyRejected),
+        }
+    }
+}
+
+fn needs(policy: &Policy) -> Result<Needs, Findings> {
+    let imagined = Machine::imagined(policy);
+    let real = real_machine(&imagined);
+    let is_for_this_machine = real.is_some();
+    let machine = real.unwrap_or(imagined);
+    let image = compile(policy, &machine, &mut Numbering::default())?;
+    let sizes = image.sizes();
+    let class = SizeClass::for_sizes(sizes).expect("the compiler keeps to the largest class");
+    let capacity = Capacity {
+        cpus: probe::possible_cpus(),
+        flows: FLOWS,
+        flows_new: FLOWS_NEW,
+    };
+    Ok(Needs {
+        conduits: policy.conduits.len(),
+        sizes,
+        memory: class.memory(capacity),
+        is_for_this_machine,
+    })
+}
+
+/// This machine, if it has every interface that the policy names.
+fn real_machine(imagined: &Machine) -> Option<Machine> {
+    let netlink = Netlink::connect().ok()?;
+    let real = machine(&netlink).ok()?;
+    let names: BTreeSet<&str> = real
+        .interfaces
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
+    let mut wanted = imagined.interfaces.iter();
+    let has_all = wanted.all(|one| names.contains(one.name.as_str()));
+    (has_all && !imagined.interfaces.is_empty()).then_some(real)
+}
+
+fn summary(source: &Source, findings: &Findings, needs: &Needs) -> String {
+    let Needs { sizes, memory, .. } = needs;
+    let place = match needs.is_for_this_machine {
+        true => "compiled for this machine",
+        false => "compiled for a machine with the interfaces it names",
+    };
+    format!(
+        "\
+{}: valid, {findings}; {place}
+  {} zones, {} conduits, {} KiB of tables
+  {} of kernel memory: {} tables, {} counters, {} flows
+",
+        source.path().display(),
+        sizes.zone_ids.saturating_sub(2),
+        needs.conduits,
+        sizes.blocks.div_ceil(2),
+        mib(memory.total()),
+        mib(memory.tables),
+        mib(memory.conduit_counters + memory.drop_counters),
+        mib(memory.flows + memory.flows_new),
+    )
+}
+
+fn record(findings: &Findings, source: &Source, needs: Option<&Needs>) -> Value {
+    let mut record = json!({
+        "policy": source.path(),
+        "valid": needs.is_some(),
+        "findings": findings.to_json(source),
+    });
+    if let Some(needs) = needs {
+        record["sizes"] = json!(needs.sizes);
+        record["memory_bytes"] = json!(needs.memory);
+        record["memory_bytes"]["total"] = needs.memory.total().into();
+        record["for_this_machine"] = needs.is_for_this_machine.into();
+    }
+    record
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}

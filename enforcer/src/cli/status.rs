@@ -1,0 +1,147 @@
+//! `enforcer status`
+
+use serde_json::{Value, json};
+
+use crate::controller::status::{InterfaceStatus, Status as Found, XdpMode};
+use crate::controller::{self, Instance};
+use crate::kernel::links::Side;
+
+use super::exit::Exit;
+use super::output::{self, Table};
+
+/// Show which policy is active, and on which interfaces.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  sudo enforcer status
+  sudo enforcer status --json | jq .generation")]
+pub struct Status {
+    /// Print it as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Status {
+    /// Runs the command.
+    pub fn run(&self, instance: &Instance) -> anyhow::Result<Exit> {
+        let status = controller::status(instance)?;
+        if self.json {
+            let inactive = json!({ "active": false });
+            output::print_json(&status.as_ref().map_or(inactive, record))?;
+        } else {
+            let inactive = || "no policy is active; nothing is enforced\n".to_owned();
+            output::print(&status.as_ref().map_or_else(inactive, summary))?;
+        }
+        Ok(Exit::Success)
+    }
+}
+
+fn summary(status: &Found) -> String {
+    let mut text = format!(
+        "policy     {} (generation {}, {})\nfile       {}\napplied    {} ago\nmode       enforce\n\n",
+        status.policy,
+        status.generation,
+        if status.interfaces.iter().all(is_whole) {
+            "on all its interfaces"
+        } else {
+            "NOT on all its interfaces: apply it again"
+        },
+        status.path.display(),
+        duration(status.age_s),
+    );
+    let mut table = Table::new(&["interface", "xdp", "ingress program", "egress program"]);
+    for interface in &status.interfaces {
+        let mode = mode(interface.xdp_mode).to_owned();
+        let [ingress, egress] = [Side::Ingress, Side::Egress].map(|side| program(interface, side));
+        table.row([interface.name.clone(), mode, ingress, egress]);
+    }
+    text.push_str(&table.render());
+    if !status.without_programs.is_empty() {
+        let names = status.without_programs.join(", ");
+        text.push_str(&format!("\ninterfaces without programs: {names}\n"));
+    }
+    text
+}
+
+fn is_whole(interface: &InterfaceStatus) -> bool {
+    interface.programs.len() == 2
+}
+
+fn program(interface: &InterfaceStatus, side: Side) -> String {
+    let mut programs = interface.programs.iter();
+    match programs.find(|(found, _)| *found == side) {
+        Some((_, program)) => format!("{} (id {})", program.name, program.id),
+        None => "missing".to_owned(),
+    }
+}
+
+fn record(status: &Found) -> Value {
+    json!({
+        "active": true,
+        "mode": "enforce",
+        "generation": status.generation,
+        "policy": { "name": status.policy, "path": status.path },
+        "applied_at": status.applied_at,
+        "age_s": status.age_s,
+        "sizes": {
+            "blocks": status.capacity.blocks,
+            "slots": status.capacity.slots,
+            "zone_ids": status.capacity.zones,
+        },
+        "interfaces": status.interfaces.iter().map(interface).collect::<Vec<_>>(),
+        "interfaces_without_programs": status.without_programs,
+    })
+}
+
+fn interface(interface: &InterfaceStatus) -> Value {
+    let programs = interface.programs.iter().map(|(side, program)| {
+        let side = match side {
+            Side::Ingress => "ingress",
+            Side::Egress => "egress",
+        };
+        json!({ "side": side, "id": program.id, "name": program.name, "tag": program.tag })
+    });
+    json!({
+        "name": interface.name,
+        "ifindex": interface.ifindex,
+        "xdp_mode": mode(interface.xdp_mode),
+        "programs": programs.collect::<Vec<_>>(),
+    })
+}
+
+fn mode(mode: XdpMode) -> &'static str {
+    match mode {
+        XdpMode::Driver => "driver",
+        XdpMode::Generic => "generic",
+        XdpMode::Missing => "missing",
+    }
+}
+
+fn duration(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_short() {
+        let cases = [
+            (0, "0 s"),
+            (59, "59 s"),
+            (61, "1 min 1 s"),
+            (3_600, "1 h 0 min"),
+            (90_000, "1 d 1 h"),
+        ];
+        for (seconds, want) in cases {
+            assert_eq!(duration(seconds), want, "{seconds}");
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Takes everything away: the network is open again.
+
+use crate::kernel::links;
+
+use super::error::ControllerError;
+use super::instance::Instance;
+use super::lock::Lock;
+use super::{programs, settle};
+
+/// Removes every program, map, pin and state file; says how many programs were
+/// attached.
+pub fn detach(instance: &Instance) -> Result<usize, ControllerError> {
+    programs::check_privileges("detaching programs")?;
+    instance.pins.check_mount()?;
+    let _lock = Lock::take(&instance.lock)?;
+    let attached = links::list(&instance.pins)?;
+    let count = attached
+        .iter()
+        .filter(|one| one.program_id.is_some())
+        .count();
+    settle::clear(instance)?;
+    instance.pins.remove()?;
+    instance.store.remove()?;
+    Ok(count)
+}

@@ -1,0 +1,86 @@
+//! Why a command of the controller failed.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::kernel::KernelError;
+use crate::policy::Findings;
+
+/// Why a command of the controller failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ControllerError {
+    /// Another process changes the same installation.
+    #[error("another enforcer is at work here{}; try again when it is done", holder(.pid))]
+    Busy {
+        /// Its process id, if it has said so.
+        pid: Option<u32>,
+    },
+    /// The policy is refused.
+    #[error("the policy is rejected: {0}")]
+    Rejected(Findings),
+    /// The policy that is active does not compile any more.
+    #[error("the policy that is active ({}) does not compile with this version of enforcer ({findings}): apply a new one with the version that applied it, or run `enforcer detach` first", .path.display())]
+    StoredRejected {
+        /// Where it came from.
+        path: PathBuf,
+        /// Why.
+        findings: Findings,
+    },
+    /// No policy is active.
+    #[error("no policy is active: run `enforcer apply POLICY`")]
+    NothingActive,
+    /// The kernel enforces a policy that nobody knows.
+    #[error("generation {generation} is active, but {} does not tell which policy that is; `enforcer detach` opens the network, then apply again", .path.display())]
+    NoState {
+        /// The active generation.
+        generation: u32,
+        /// The state file that should be there.
+        path: PathBuf,
+    },
+    /// A state file does not hold what it should.
+    #[error("{} is damaged or from another version", .path.display())]
+    BadState {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A file or folder of ours.
+    #[error("cannot {action} {}", .path.display())]
+    File {
+        /// What was attempted.
+        action: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Something below.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+}
+
+fn holder(pid: &Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
+}
+
+/// Turns what the system said of a file into an error.
+pub(super) fn failed(
+    action: &'static str,
+    path: impl Into<PathBuf>,
+) -> impl FnOnce(io::Error) -> ControllerError {
+    let path = path.into();
+    move |source| {
+        if source.kind() == io::ErrorKind::PermissionDenied {
+            return KernelError::NotPermitted {
+                action: "reading or changing the state of enforcer",
+            }
+            .into();
+        }
+        ControllerError::File {
+            action,
+            path,
+            source,
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Replaces programs and maps under a policy that stays in force.
+//!
+//! Needed when a policy outgrows the maps, and when this executable carries
+//! other programs than those that run. At every moment each link runs the old
+//! programs or the new ones, both under the same policy and with the same flows.
+
+use crate::compile::size::{SizeClass, Sizes};
+use crate::compile::{Image, compile};
+use crate::kernel::links;
+use crate::kernel::maps::{Capacity, Tables};
+use crate::kernel::set::Set;
+use crate::policy::{self, Source};
+
+use super::error::ControllerError;
+use super::instance::Instance;
+use super::settle::Active;
+use super::state::Record;
+
+/// Moves what is in force to maps that have room for `image`, unless it has
+/// room and runs the programs of this executable.
+pub fn make_room(
+    instance: &Instance,
+    active: Active,
+    image: &Image,
+) -> Result<Active, ControllerError> {
+    let Active { set: old, record } = active;
+    if tables(image).fit(old.maps.capacity()) && old.is_of_this_build() {
+        return Ok(Active { set: old, record });
+    }
+    let current = recompiled(&record)?;
+    let both = largest(current.sizes(), image.sizes());
+    let mut set = Set::create(
+        &instance.pins,
+        old.number() + 1,
+        &capacity(both),
+        Some(&old),
+    )?;
+    let staged = set.maps.stage(&tables(&current), record.generation)?;
+    set.maps.activate(staged);
+    set.copy_counters(&old, &current.zones)?;
+    // From here on an interrupted move is finished, not undone.
+    instance.pins.publish(set.number())?;
+    for attached in links::list(&instance.pins)? {
+        attached.refresh(&set)?;
+    }
+    instance.pins.remove_set(old.number())?;
+    Ok(Active { set, record })
+}
+
+/// The image of the policy in a record, as it was applied.
+pub fn recompiled(record: &Record) -> Result<Image, ControllerError> {
+    let path = &record.policy.path;
+    let rejected = |findings| ControllerError::StoredRejected {
+        path: path.clone(),
+        findings,
+    };
+    let source = Source::from_text(path, record.policy.text.as_str());
+    let (policy, _) = policy::parse(&source).map_err(rejected)?;
+    let mut numbering = record.numbering.clone();
+    compile(&policy, &record.machine, &mut numbering).map_err(rejected)
+}
+
+/// The maps' view of an image.
+pub fn tables(image: &Image) -> Tables<'_> {
+    Tables {
+        blocks: &image.blocks,
+        layout: &image.layout,
+        zones: &image.zones,
+        slots: &image.slots,
+    }
+}
+
+/// The capacity of maps for policies of some size.
+///
+/// The compiler refuses what no class has room for.
+pub fn capacity(sizes: Sizes) -> Capacity {
+    let class = SizeClass::for_sizes(sizes).expect("the compiler keeps to the largest class");
+    Capacity {
+        blocks: class.blocks,
+        slots: class.slots,
+        zones: class.zone_ids,
+    }
+}
+
+fn largest(a: Sizes, b: Sizes) -> Sizes {
+    Sizes {
+        blocks: a.blocks.max(b.blocks),
+        zone_ids: a.zone_ids.max(b.zone_ids),
+        slots: a.slots.max(b.slots),
+    }
+}

@@ -1,0 +1,38 @@
+//! Where one installation keeps its pins, its state and its lock.
+
+use std::path::{Path, PathBuf};
+
+use crate::kernel::pins::Pins;
+
+use super::state::Store;
+
+/// One installation; a machine has one, tests have many.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// Maps and links in the kernel.
+    pub pins: Pins,
+    /// Which policies there are.
+    pub store: Store,
+    /// The file that serialises changes.
+    pub(super) lock: PathBuf,
+}
+
+impl Instance {
+    /// The one of this machine.
+    pub fn system() -> Self {
+        Self {
+            pins: Pins::new("/sys/fs/bpf/enforcer".into(), "/sys/fs/bpf".into()),
+            store: Store::new("/var/lib/enforcer".into()),
+            lock: "/run/enforcer.lock".into(),
+        }
+    }
+
+    /// One below a folder, in which `bpf` is a BPF file system.
+    pub fn under(root: &Path) -> Self {
+        Self {
+            pins: Pins::new(root.join("bpf"), root.join("bpf")),
+            store: Store::new(root.join("state")),
+            lock: root.join("lock"),
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Puts one policy in place of another, and takes everything away again.
+//!
+//! What is true at any moment is in the kernel: the map `control` says which
+//! generation is active, and the state file of that generation says which policy
+//! that is. A state file is written before its generation becomes active, and
+//! removed after, so that a crash leaves the old policy or the new one.
+
+pub mod apply;
+pub mod detach;
+mod error;
+mod grow;
+pub mod instance;
+mod lock;
+mod machine;
+mod programs;
+mod settle;
+pub mod state;
+pub mod status;
+
+pub use apply::{Applied, apply};
+pub use detach::detach;
+pub use error::ControllerError;
+pub use instance::Instance;
+pub use machine::machine;
+pub use status::{Counters, Status, counters, status};

@@ -1,0 +1,162 @@
+//! What is in force, and what it has counted.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::kernel::counters::{ConduitCount, DropCount};
+use crate::kernel::links::{self, Attached, Side};
+use crate::kernel::maps::Capacity;
+use crate::kernel::netlink::{Interface, Netlink};
+use crate::kernel::probe::{self, Program};
+use crate::kernel::set::Set;
+
+use super::error::ControllerError;
+use super::instance::Instance;
+use super::settle::{self, Active};
+use super::state::Record;
+
+/// What is in force.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Number of the apply.
+    pub generation: u32,
+    /// Name of the policy.
+    pub policy: String,
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// When it was applied, in seconds since 1970.
+    pub applied_at: u64,
+    /// How long ago that is.
+    pub age_s: u64,
+    /// What the maps have room for.
+    pub capacity: Capacity,
+    /// The interfaces it is enforced on.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// Interfaces that are up and neither run programs of ours nor lie above or
+    /// below one that does.
+    pub without_programs: Vec<String>,
+}
+
+/// One interface that the policy is enforced on.
+#[derive(Clone, Debug)]
+pub struct InterfaceStatus {
+    /// Its name now; the name at the time of the apply if it is gone.
+    pub name: String,
+    /// Its index at the time of the apply.
+    pub ifindex: u32,
+    /// Where its ingress program runs.
+    pub xdp_mode: XdpMode,
+    /// The programs.
+    pub programs: Vec<(Side, Program)>,
+}
+
+/// Where an ingress program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpMode {
+    /// In the driver.
+    Driver,
+    /// In the network stack.
+    Generic,
+    /// Nowhere: nobody judges what comes in.
+    Missing,
+}
+
+/// What has been counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counters {
+    /// By conduit, sorted by id.
+    pub conduits: Vec<ConduitCount>,
+    /// By zones and reason, sorted.
+    pub drops: Vec<DropCount>,
+}
+
+/// What is in force; `None` when nothing is.
+pub fn status(instance: &Instance) -> Result<Option<Status>, ControllerError> {
+    let Some(Active { set, record }) = settle::active(instance)? else {
+        return Ok(None);
+    };
+    let netlink = Netlink::connect()?;
+    let interfaces = netlink.interfaces()?;
+    let attached = links::list(&instance.pins)?;
+    Ok(Some(Status {
+        generation: record.generation,
+        policy: record.policy.name.clone(),
+        path: record.policy.path.clone(),
+        applied_at: record.applied_at,
+        age_s: age_s(record.applied_at),
+        capacity: *set.maps.capacity(),
+        interfaces: enforced(&record, &interfaces, &attached),
+        without_programs: without_programs(&interfaces, &attached),
+    }))
+}
+
+/// What has been counted since the first apply, without zeroes.
+pub fn counters(instance: &Instance) -> Result<Counters, ControllerError> {
+    let number = instance
+        .pins
+        .current()?
+        .ok_or(ControllerError::NothingActive)?;
+    let set = Set::open(&instance.pins, number)?;
+    let mut conduits = set.maps.conduits.read()?;
+    conduits.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut drops = set.maps.drops.read()?;
+    drops.sort_by(|a, b| (&a.from, &a.to, &a.reason).cmp(&(&b.from, &b.to, &b.reason)));
+    Ok(Counters { conduits, drops })
+}
+
+fn enforced(
+    record: &Record,
+    interfaces: &[Interface],
+    attached: &[Attached],
+) -> Vec<InterfaceStatus> {
+    let mut found = Vec::new();
+    for enforced in &record.interfaces {
+        let now = interfaces
+            .iter()
+            .find(|one| one.ifindex == enforced.ifindex);
+        let here = attached
+            .iter()
+            .filter(|one| one.ifindex == enforced.ifindex);
+        let programs = here.filter_map(|one| Some((one.side, probe::program(one.program_id?)?)));
+        let programs: Vec<_> = programs.collect();
+        let ingress = programs.iter().find(|(side, _)| *side == Side::Ingress);
+        found.push(InterfaceStatus {
+            name: now.map_or(&enforced.name, |one| &one.name).clone(),
+            ifindex: enforced.ifindex,
+            xdp_mode: match (ingress, now) {
+                (Some((_, program)), Some(now)) if now.xdp_generic == Some(program.id) => {
+                    XdpMode::Generic
+                }
+                (Some(_), Some(_)) => XdpMode::Driver,
+                _ => XdpMode::Missing,
+            },
+            programs,
+        });
+    }
+    found
+}
+
+fn without_programs(interfaces: &[Interface], attached: &[Attached]) -> Vec<String> {
+    let is_judged = |ifindex: u32| {
+        attached
+            .iter()
+            .any(|one| one.ifindex == ifindex && one.program_id.is_some())
+    };
+    let is_covered = |interface: &Interface| {
+        let shares =
+            |other: &Interface| other.master == Some(interface.ifindex) && is_judged(other.ifindex);
+        is_judged(interface.ifindex)
+            || interface.vlan.is_some() && interface.parent.is_some_and(is_judged)
+            || interface.master.is_some_and(is_judged)
+            || interfaces.iter().any(shares)
+    };
+    let open = interfaces
+        .iter()
+        .filter(|one| one.is_up && !one.is_loopback && !is_covered(one));
+    open.map(|one| one.name.clone()).collect()
+}
+
+fn age_s(applied_at: u64) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs().saturating_sub(applied_at))
+}

@@ -1,0 +1,383 @@
+//! The counter maps: names written into the cells, counts read from them.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::os::fd::AsFd;
+
+use aya::Pod;
+use aya::maps::MapData;
+use enforcer_common::control::DropTable;
+use enforcer_common::counter::{ConduitCell, DropCell, Name, pair_reasons, single_reasons};
+use enforcer_common::verdict::DropReason;
+use enforcer_common::zone::ZoneId;
+
+use super::error::KernelError;
+use super::shape::Shape;
+use super::sys;
+
+/// What one conduit, or one built-in rule, let pass or dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConduitCount {
+    /// Id of the conduit, or a reserved id in parentheses.
+    pub id: String,
+    /// Packets.
+    pub packets: u64,
+    /// Bytes, layer-2 length.
+    pub bytes: u64,
+}
+
+/// What was dropped between two zones for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DropCount {
+    /// Source zone.
+    pub from: String,
+    /// Destination zone; `-` when it was not known yet, `*` for any.
+    pub to: String,
+    /// Name of the drop reason.
+    pub reason: String,
+    /// Packets.
+    pub packets: u64,
+    /// Bytes, layer-2 length.
+    pub bytes: u64,
+}
+
+/// What each conduit decided.
+pub struct ConduitCounters(Cells<ConduitCell>);
+
+/// What was dropped, by zones and reason.
+pub struct DropCounters(Cells<DropCell>);
+
+impl ConduitCounters {
+    /// Takes over a map of [`Shape::CONDUITS`].
+    pub(super) fn of(map: MapData) -> Result<Self, KernelError> {
+        Cells::of(map, Shape::CONDUITS).map(Self)
+    }
+
+    /// Number of slots.
+    pub fn slots(&self) -> u32 {
+        self.0.len
+    }
+
+    /// Gives every slot its name; counts under the same name stay.
+    pub fn label(&self, slots: &BTreeMap<u32, String>) -> Result<(), KernelError> {
+        let labelled = slots.iter().map(|(slot, name)| {
+            let cell = ConduitCell {
+                conduit: name_of(name),
+                packets: 0,
+                bytes: 0,
+            };
+            (*slot, cell)
+        });
+        let is_same = |a: &ConduitCell, b: &ConduitCell| a.conduit == b.conduit;
+        self.0.label(labelled.collect(), is_same)
+    }
+
+    /// The counts that are not zero, all CPUs added up.
+    pub fn read(&self) -> Result<Vec<ConduitCount>, KernelError> {
+        let mut counts = Vec::new();
+        self.0.visit(|_, cells| {
+            let count = ConduitCount {
+                id: text_of(&cells[0].conduit),
+                packets: cells.iter().map(|cell| cell.packets).sum(),
+                bytes: cells.iter().map(|cell| cell.bytes).sum(),
+            };
+            if count.packets != 0 {
+                counts.push(count);
+            }
+        })?;
+        Ok(counts)
+    }
+
+    /// Takes over what another map has counted.
+    pub(super) fn copy_from(&self, other: &Self) -> Result<(), KernelError> {
+        let mut copied = BTreeMap::new();
+        other.0.visit(|slot, cells| {
+            if cells[0].conduit != [0; 32] {
+                copied.insert(slot, cells.to_vec());
+            }
+        })?;
+        self.0.write(&copied)
+    }
+}
+
+impl DropCounters {
+    /// Takes over a map of [`Shape::DROPS`].
+    pub(super) fn of(map: MapData) -> Result<Self, KernelError> {
+        Cells::of(map, Shape::DROPS).map(Self)
+    }
+
+    /// Number of cells.
+    pub fn cells(&self) -> u32 {
+        self.0.len
+    }
+
+    /// Gives every cell of the zones its names; counts under the same names
+    /// stay.
+    pub fn label(
+        &self,
+        table: &DropTable,
+        zones: &BTreeMap<u16, String>,
+    ) -> Result<(), KernelError> {
+        let is_same =
+            |a: &DropCell, b: &DropCell| (a.from, a.to, a.reason) == (b.from, b.to, b.reason);
+        self.0.label(labels(table, zones), is_same)
+    }
+
+    /// The counts that are not zero, all CPUs added up.
+    pub fn read(&self) -> Result<Vec<DropCount>, KernelError> {
+        let mut counts = Vec::new();
+        self.0.visit(|_, cells| {
+            let count = DropCount {
+                from: text_of(&cells[0].from),
+                to: text_of(&cells[0].to),
+                reason: text_of(&cells[0].reason),
+                packets: cells.iter().map(|cell| cell.packets).sum(),
+                bytes: cells.iter().map(|cell| cell.bytes).sum(),
+            };
+            if count.packets != 0 {
+                counts.push(count);
+            }
+        })?;
+        Ok(counts)
+    }
+
+    /// Takes over what another map has counted, whose `zones` are a part of
+    /// those of this map, under the same numbers.
+    pub(super) fn copy_from(
+        &self,
+        table: &DropTable,
+        other: (&Self, &DropTable),
+        zones: &BTreeMap<u16, String>,
+    ) -> Result<(), KernelError> {
+        let (other, other_table) = other;
+        let moves = moves(other_table, table, zones);
+        let new_labels = labels(table, zones);
+        let mut copied: BTreeMap<u32, Vec<DropCell>> = BTreeMap::new();
+        other.0.visit(|index, cells| {
+            let target = moves.get(&index).filter(|_| cells[0].from != [0; 32]);
+            let Some((target, label)) = target.and_then(|to| Some((to, new_labels.get(to)?)))
+            else {
+                return;
+            };
+            let sums = copied
+                .entry(*target)
+                .or_insert_with(|| vec![*label; cells.len()]);
+            for (sum, cell) in sums.iter_mut().zip(cells) {
+                sum.packets += cell.packets;
+                sum.bytes += cell.bytes;
+            }
+        })?;
+        self.0.write(&copied)
+    }
+}
+
+/// The cells of `zones`, with their names and zero counts.
+fn labels(table: &DropTable, zones: &BTreeMap<u16, String>) -> BTreeMap<u32, DropCell> {
+    let mut cells = BTreeMap::new();
+    places(table, zones, |from, to, reason| {
+        let to_name = match to {
+            None => "-",
+            Some(_) if !table.is_paired() => "*",
+            Some(to) => &zones[&to.0],
+        };
+        let cell = DropCell {
+            from: name_of(&zones[&from.0]),
+            to: name_of(to_name),
+            reason: name_of(reason.name()),
+            packets: 0,
+            bytes: 0,
+        };
+        cells.insert(table.index(from, to, reason), cell);
+    });
+    cells
+}
+
+/// Where each cell of one table lies in another.
+fn moves(old: &DropTable, new: &DropTable, zones: &BTreeMap<u16, String>) -> BTreeMap<u32, u32> {
+    let mut moves = BTreeMap::new();
+    places(old, zones, |from, to, reason| {
+        moves.insert(old.index(from, to, reason), new.index(from, to, reason));
+    });
+    moves
+}
+
+/// Visits every cell that `zones` have in a table.
+fn places(
+    table: &DropTable,
+    zones: &BTreeMap<u16, String>,
+    mut visit: impl FnMut(ZoneId, Option<ZoneId>, DropReason),
+) {
+    let ids = || {
+        zones
+            .keys()
+            .copied()
+            .filter(|id| u32::from(*id) < table.zones)
+    };
+    for from in ids().map(ZoneId) {
+        single_reasons().for_each(|reason| visit(from, None, reason));
+        let destinations = if table.is_paired() { usize::MAX } else { 1 };
+        for to in ids().take(destinations).map(ZoneId) {
+            pair_reasons().for_each(|reason| visit(from, Some(to), reason));
+        }
+    }
+}
+
+fn name_of(text: &str) -> Name {
+    let mut name = [0; 32];
+    let len = text.len().min(name.len());
+    name[..len].copy_from_slice(&text.as_bytes()[..len]);
+    name
+}
+
+fn text_of(name: &Name) -> String {
+    let len = name
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(name.len());
+    String::from_utf8_lossy(&name[..len]).into_owned()
+}
+
+/// A per-CPU array of counter cells, which are a multiple of 8 bytes long.
+struct Cells<C> {
+    map: MapData,
+    shape: Shape,
+    len: u32,
+    cpus: usize,
+    cell: PhantomData<C>,
+}
+
+/// Bytes that are read or written by one call.
+const CHUNK_BYTES: usize = 4 << 20;
+
+impl<C: Pod> Cells<C> {
+    fn of(map: MapData, shape: Shape) -> Result<Self, KernelError> {
+        const { assert!(size_of::<C>().is_multiple_of(8)) };
+        let cpus = aya::util::nr_cpus();
+        let cpus = cpus.map_err(|(_, source)| KernelError::System("count the CPUs", source))?;
+        Ok(Self {
+            len: shape.elements(&map)?,
+            map,
+            shape,
+            cpus,
+            cell: PhantomData,
+        })
+    }
+
+    fn chunk(&self) -> usize {
+        (CHUNK_BYTES / (self.cpus * size_of::<C>())).max(1)
+    }
+
+    /// Visits every element: its index, and its cell on each CPU.
+    fn visit(&self, mut visit: impl FnMut(u32, &[C])) -> Result<(), KernelError> {
+        // SAFETY: `C` is plain data, for which all bits zero is a value.
+        let zero: C = unsafe { std::mem::zeroed() };
+        let mut keys = vec![0; self.chunk().min(self.len as usize)];
+        let mut cells = vec![zero; keys.len() * self.cpus];
+        let mut after = None;
+        let mut seen = 0;
+        while seen < self.len as usize {
+            let fd = self.map.fd().as_fd();
+            let count = sys::lookup_batch(fd, after, &mut keys, &mut cells);
+            let count = count.map_err(|source| self.failed("read", source))?;
+            let found = keys[..count].iter().zip(cells.chunks_exact(self.cpus));
+            found.for_each(|(index, cells)| visit(*index, cells));
+            seen += count;
+            match keys[..count].last() {
+                Some(last) => after = Some(*last),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes elements, given by their cell on each CPU.
+    fn write(&self, elements: &BTreeMap<u32, Vec<C>>) -> Result<(), KernelError> {
+        let keys: Vec<u32> = elements.keys().copied().collect();
+        let cells: Vec<C> = elements.values().flatten().copied().collect();
+        let chunks = keys.chunks(self.chunk());
+        for (keys, cells) in chunks.zip(cells.chunks(self.chunk() * self.cpus)) {
+            let written = sys::update_batch(self.map.fd().as_fd(), keys, cells);
+            written.map_err(|source| self.failed("write", source))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the cells of `labels`, except those that are there already.
+    fn label(
+        &self,
+        mut labels: BTreeMap<u32, C>,
+        is_same: impl Fn(&C, &C) -> bool,
+    ) -> Result<(), KernelError> {
+        self.visit(|index, cells| {
+            if labels
+                .get(&index)
+                .is_some_and(|label| is_same(label, &cells[0]))
+            {
+                labels.remove(&index);
+            }
+        })?;
+        let missing = labels
+            .into_iter()
+            .map(|(index, cell)| (index, vec![cell; self.cpus]));
+        self.write(&missing.collect())
+    }
+
+    fn failed(&self, action: &'static str, source: std::io::Error) -> KernelError {
+        let map = self.shape.name;
+        KernelError::Map {
+            action,
+            map,
+            source,
+        }
+        .permission("reading counters")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zones(count: u16) -> BTreeMap<u16, String> {
+        (0..count).map(|id| (id, format!("zone{id}"))).collect()
+    }
+
+    #[test]
+    fn every_cell_of_a_full_table_has_a_name_but_the_spare_ones() {
+        for count in [4u16, 66, 80] {
+            let table = DropTable::for_zones(u32::from(count));
+            let labels = labels(&table, &zones(count));
+            let singles = single_reasons().count();
+            let destinations = if table.is_paired() { count as usize } else { 1 };
+            let expected = usize::from(count) * (singles + destinations * pair_reasons().count());
+            assert_eq!(labels.len(), expected, "{count}");
+            assert!(labels.keys().all(|index| *index < table.cells()), "{count}");
+        }
+    }
+
+    #[test]
+    fn counts_move_to_the_cells_of_the_same_zones() {
+        let (small, paired, shared) = (
+            DropTable::for_zones(4),
+            DropTable::for_zones(16),
+            DropTable::for_zones(100),
+        );
+        let (from, to, reason) = (ZoneId(2), ZoneId(3), DropReason::NO_CONDUIT);
+        for new in [paired, shared] {
+            let moves = moves(&small, &new, &zones(4));
+            let old_index = small.index(from, Some(to), reason);
+            assert_eq!(moves[&old_index], new.index(from, Some(to), reason));
+        }
+    }
+
+    #[test]
+    fn names_survive() {
+        for text in [
+            "",
+            "plc",
+            "(essential:dhcpv6)",
+            "a234567890123456789012345678901",
+        ] {
+            assert_eq!(text_of(&name_of(text)), text);
+        }
+    }
+}

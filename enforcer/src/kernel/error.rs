@@ -1,0 +1,186 @@
+//! What can go wrong between this program and the kernel.
+
+use std::io;
+use std::path::PathBuf;
+
+use aya::EbpfError;
+use aya::maps::MapError;
+use aya::programs::ProgramError;
+
+use super::btf::BadObject;
+use super::links::Hook;
+
+/// What can go wrong between this program and the kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// The object inside this executable cannot be read.
+    #[error("the kernel programs inside this executable are damaged")]
+    BadObject(#[source] BadObject),
+    /// The object inside this executable lacks a program or a map.
+    #[error("the kernel programs inside this executable lack `{0}`")]
+    Incomplete(&'static str),
+    /// The kernel wants more privileges.
+    #[error("{action} needs root (CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON): run it with sudo")]
+    NotPermitted {
+        /// What was attempted.
+        action: &'static str,
+    },
+    /// The verifier, or something before it, refused a program.
+    #[error("the kernel refuses program `{program}` ({refusal}); Linux 5.15 or later is needed\n{}", end_of(.log))]
+    Refused {
+        /// Its name.
+        program: &'static str,
+        /// What the system said.
+        refusal: io::Error,
+        /// All that the verifier said.
+        log: String,
+    },
+    /// The object could not be loaded.
+    #[error("cannot load the kernel programs and maps")]
+    Load(#[source] Box<EbpfError>),
+    /// A loaded program could not be used.
+    #[error("program `{program}` cannot be used")]
+    Program {
+        /// Its name.
+        program: &'static str,
+        /// What the system said.
+        source: Box<ProgramError>,
+    },
+    /// A map could not be opened.
+    #[error("cannot open map `{map}`")]
+    OpenMap {
+        /// Its name.
+        map: &'static str,
+        /// What the system said.
+        source: Box<MapError>,
+    },
+    /// A map could not be read or written.
+    #[error("cannot {action} map `{map}`")]
+    Map {
+        /// What was attempted.
+        action: &'static str,
+        /// Its name.
+        map: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A pinned map is not what this version uses.
+    #[error("{} has {property} {found} where this version of enforcer has {expected}: run `enforcer detach`, which opens the network, then apply again", .path.display())]
+    Shape {
+        /// Where it is pinned.
+        path: PathBuf,
+        /// What differs.
+        property: &'static str,
+        /// What the map has.
+        found: u32,
+        /// What this version has.
+        expected: u32,
+    },
+    /// Pins of another map layout.
+    #[error("{} belongs to map layout {found}, this version of enforcer has {expected}: run `enforcer detach`, which opens the network, then apply again", .path.display())]
+    Layout {
+        /// The folder.
+        path: PathBuf,
+        /// Its layout version.
+        found: u32,
+        /// That of this version.
+        expected: u32,
+    },
+    /// The folder for pins is not in a BPF file system.
+    #[error("{} is not a BPF file system: mount one with `mount -t bpf bpf {}`", .0.display(), .0.display())]
+    NotBpffs(PathBuf),
+    /// A file, folder or pin.
+    #[error("cannot {action} {}", .path.display())]
+    Pin {
+        /// What was attempted.
+        action: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another program has the only place there is.
+    #[error(
+        "interface {interface} already runs the XDP program `{name}` (id {id}), and an interface takes one only: detach it first (`ip link set dev {interface} xdp off`, or the tool it belongs to)"
+    )]
+    SlotTaken {
+        /// Name of the interface.
+        interface: String,
+        /// Id of the program.
+        id: u32,
+        /// Its name.
+        name: String,
+    },
+    /// The driver has no XDP.
+    #[error(
+        "the driver of interface {interface} has no XDP; `interfaces: {{ {interface}: {{ hook: xdp-generic }} }}` in the policy judges its packets in the network stack, more slowly"
+    )]
+    NoDriverXdp {
+        /// Name of the interface.
+        interface: String,
+    },
+    /// A program could not be attached.
+    #[error("cannot attach the {hook} program to interface {interface}{}", hint(.hook, .source))]
+    Attach {
+        /// Where.
+        hook: Hook,
+        /// Name of the interface.
+        interface: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A program could not be attached by a filter.
+    #[error("cannot attach the TC egress program to interface {interface}")]
+    Filter {
+        /// Name of the interface.
+        interface: String,
+        /// What the system said.
+        source: Box<ProgramError>,
+    },
+    /// Interfaces, addresses or routes could not be read.
+    #[error("cannot read {0} from the kernel")]
+    Netlink(&'static str, #[source] Box<rtnetlink::Error>),
+    /// Something else the system refused.
+    #[error("cannot {0}")]
+    System(&'static str, #[source] io::Error),
+}
+
+impl KernelError {
+    /// Lets a refusal for lack of privileges speak for itself.
+    pub(super) fn permission(self, action: &'static str) -> Self {
+        let mut cause: Option<&dyn std::error::Error> = Some(&self);
+        while let Some(error) = cause {
+            let denied = error.downcast_ref::<io::Error>().is_some_and(is_denied);
+            if denied {
+                return Self::NotPermitted { action };
+            }
+            cause = error.source();
+        }
+        self
+    }
+}
+
+/// Whether the system refused for lack of privileges.
+pub(super) fn is_denied(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
+/// The last lines of a verifier log, where the reason stands.
+fn end_of(log: &str) -> String {
+    const LINES: usize = 20;
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
+
+/// What drivers mean by the errors they give.
+fn hint(hook: &Hook, error: &io::Error) -> &'static str {
+    match (hook, error.raw_os_error()) {
+        (Hook::Xdp, Some(libc::EINVAL | libc::ERANGE | libc::EMSGSIZE)) => {
+            "; drivers refuse XDP while the MTU is too large, or while LRO is on"
+        }
+        (Hook::Xdp, Some(libc::ENOSPC | libc::ENOMEM)) => {
+            "; drivers need one free queue per CPU for XDP"
+        }
+        _ => "",
+    }
+}

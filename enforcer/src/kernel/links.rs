@@ -1,0 +1,261 @@
+//! What attaches the programs to interfaces: links, pinned one by one.
+//!
+//! A pinned link keeps its program attached without any process. Its file is
+//! named after the interface index, because names change. Kernels before 6.6
+//! have no link for TC; there a filter attaches the program, and a symbolic
+//! link to the program's pin stands in the folder as a mark.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use aya::programs::SchedClassifier;
+use aya_obj::generated::bpf_attach_type::{BPF_TCX_EGRESS, BPF_XDP};
+use aya_obj::generated::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
+
+use super::error::KernelError;
+use super::filter;
+use super::netlink::Interface;
+use super::object::{EGRESS, XDP};
+use super::pins::{Pins, failed, names_in, remove_file};
+use super::probe;
+use super::set::Set;
+use super::sys;
+
+/// Where a program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hook {
+    /// Ingress, in the driver.
+    Xdp,
+    /// Ingress, in the network stack.
+    XdpGeneric,
+    /// Egress, behind routing.
+    Egress,
+}
+
+/// Direction of the packets that an attached program sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// They come in.
+    Ingress,
+    /// They go out.
+    Egress,
+}
+
+/// A program of ours on an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// Direction.
+    pub side: Side,
+    /// Interface it was attached to.
+    pub ifindex: u32,
+    /// Id of the program; `None` once the interface is gone.
+    pub program_id: Option<u32>,
+    path: PathBuf,
+    is_filter: bool,
+}
+
+/// Everything of ours that is attached.
+pub fn list(pins: &Pins) -> Result<Vec<Attached>, KernelError> {
+    let folder = pins.links();
+    let mut attached = Vec::new();
+    for name in names_in(&folder)? {
+        let Some((side, ifindex)) = parsed(&name) else {
+            continue;
+        };
+        attached.push(examined(side, ifindex, folder.join(name))?);
+    }
+    Ok(attached)
+}
+
+/// Attaches a program of the set to an interface, and pins the link.
+pub fn attach(
+    pins: &Pins,
+    set: &Set,
+    hook: Hook,
+    interface: &Interface,
+) -> Result<(), KernelError> {
+    let (side, program, attach_type, flags) = match hook {
+        Hook::Xdp => (Side::Ingress, XDP, BPF_XDP, XDP_FLAGS_DRV_MODE),
+        Hook::XdpGeneric => (Side::Ingress, XDP, BPF_XDP, XDP_FLAGS_SKB_MODE),
+        Hook::Egress => (Side::Egress, EGRESS, BPF_TCX_EGRESS, 0),
+    };
+    let path = pins.links().join(side.file_name(interface.ifindex));
+    let program_path = set.program(program);
+    if hook == Hook::Egress && !probe::is_at_least(6, 6) {
+        return attach_filter(&path, &program_path, interface);
+    }
+    let program = sys::open_pin(&program_path).map_err(failed("open", &program_path))?;
+    let link = sys::create_link(program.as_fd(), interface.ifindex, attach_type, flags);
+    let link = link.map_err(|source| refused(hook, interface, source))?;
+    sys::pin(link.as_fd(), &path).map_err(failed("pin", &path))
+}
+
+impl Attached {
+    /// Puts the program of `set` in place of the attached one, atomically,
+    /// unless it is that already.
+    pub fn refresh(&self, set: &Set) -> Result<(), KernelError> {
+        let program = set.program(self.side.program());
+        if self.is_filter {
+            return self.refresh_filter(&program);
+        }
+        let fd = sys::open_pin(&program).map_err(failed("open", &program))?;
+        let wanted = probe::program_at(&program)?.id;
+        if self.program_id == Some(wanted) {
+            return Ok(());
+        }
+        let link = sys::open_pin(&self.path).map_err(failed("open", &self.path))?;
+        let updated = sys::update_link(link.as_fd(), fd.as_fd());
+        updated.map_err(failed("replace the program of", &self.path))
+    }
+
+    /// Detaches the program.
+    pub fn detach(&self) -> Result<(), KernelError> {
+        if self.is_filter && self.program_id.is_some() {
+            filter::remove(self.ifindex)?;
+        }
+        remove_file(&self.path)
+    }
+
+    /// Whether the program is attached by a filter, not by a link.
+    pub fn is_filter(&self) -> bool {
+        self.is_filter
+    }
+
+    fn refresh_filter(&self, program: &Path) -> Result<(), KernelError> {
+        let current = fs::read_link(&self.path).map_err(failed("read", &self.path))?;
+        if current == program {
+            return Ok(());
+        }
+        let mut classifier = opened(program)?;
+        filter::replace(self.ifindex, &mut classifier)?;
+        mark(&self.path, program)
+    }
+}
+
+fn examined(side: Side, ifindex: u32, path: PathBuf) -> Result<Attached, KernelError> {
+    let kind = fs::symlink_metadata(&path).map_err(failed("read", &path))?;
+    let is_filter = kind.is_symlink();
+    let program_id = if is_filter {
+        filter::program_id(ifindex)?
+    } else {
+        let link = sys::open_pin(&path).map_err(failed("open", &path))?;
+        let info = sys::link_info(link.as_fd()).map_err(failed("read", &path))?;
+        (info.ifindex == ifindex).then_some(info.program_id)
+    };
+    Ok(Attached {
+        side,
+        ifindex,
+        program_id,
+        path,
+        is_filter,
+    })
+}
+
+fn attach_filter(path: &Path, program: &Path, interface: &Interface) -> Result<(), KernelError> {
+    // The mark first: what it stands for can then always be found again.
+    mark(path, program)?;
+    let mut classifier = opened(program)?;
+    filter::attach(interface.ifindex, &mut classifier)
+}
+
+/// Lets the mark of a filter lead to the program that it runs.
+fn mark(path: &Path, program: &Path) -> Result<(), KernelError> {
+    let new = path.with_extension("").with_file_name("new");
+    remove_file(&new)?;
+    symlink(program, &new).map_err(failed("create", &new))?;
+    fs::rename(&new, path).map_err(failed("replace", path))
+}
+
+fn opened(program: &Path) -> Result<SchedClassifier, KernelError> {
+    SchedClassifier::from_pin(program).map_err(|source| KernelError::Program {
+        program: EGRESS,
+        source: Box::new(source),
+    })
+}
+
+/// Says what the system means by refusing a link.
+fn refused(hook: Hook, interface: &Interface, source: io::Error) -> KernelError {
+    let name = || interface.name.clone();
+    match (hook, source.raw_os_error()) {
+        (_, Some(libc::EPERM | libc::EACCES)) => KernelError::NotPermitted {
+            action: "attaching programs",
+        },
+        (Hook::Xdp | Hook::XdpGeneric, Some(libc::EBUSY | libc::EEXIST)) => {
+            match probe::xdp_owner(interface) {
+                Some(owner) => KernelError::SlotTaken {
+                    interface: name(),
+                    id: owner.id,
+                    name: owner.name,
+                },
+                None => KernelError::Attach {
+                    hook,
+                    interface: name(),
+                    source,
+                },
+            }
+        }
+        (Hook::Xdp, Some(libc::EOPNOTSUPP)) => KernelError::NoDriverXdp { interface: name() },
+        _ => KernelError::Attach {
+            hook,
+            interface: name(),
+            source,
+        },
+    }
+}
+
+impl Side {
+    fn file_name(self, ifindex: u32) -> String {
+        match self {
+            Self::Ingress => format!("xdp-{ifindex}"),
+            Self::Egress => format!("egress-{ifindex}"),
+        }
+    }
+
+    fn program(self) -> &'static str {
+        match self {
+            Self::Ingress => XDP,
+            Self::Egress => EGRESS,
+        }
+    }
+}
+
+fn parsed(name: &str) -> Option<(Side, u32)> {
+    let (side, ifindex) = name.split_once('-')?;
+    let side = match side {
+        "xdp" => Side::Ingress,
+        "egress" => Side::Egress,
+        _ => return None,
+    };
+    Some((side, ifindex.parse().ok()?))
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Xdp => "XDP",
+            Self::XdpGeneric => "generic XDP",
+            Self::Egress => "TC egress",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names_are_read_back() {
+        for side in [Side::Ingress, Side::Egress] {
+            for ifindex in [1, 7, u32::MAX] {
+                assert_eq!(parsed(&side.file_name(ifindex)), Some((side, ifindex)));
+            }
+        }
+        for name in ["", "xdp", "xdp-", "xdp-7-new", "tcx-7", "xdp--1", "new"] {
+            assert_eq!(parsed(name), None, "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The maps of one loaded object, and the two policies they have room for.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use aya::maps::MapData;
+use enforcer_common::control::{Control, DropTable};
+use enforcer_common::layout::{Block, Layout};
+
+use super::counters::{ConduitCounters, DropCounters};
+use super::error::KernelError;
+use super::memory::Memory;
+use super::shape::Shape;
+use super::sys;
+
+/// How much the maps of one object have room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Blocks of each of the two policies.
+    pub blocks: u32,
+    /// Slots of conduits and built-in rules.
+    pub slots: u32,
+    /// Zone ids.
+    pub zones: u32,
+}
+
+/// What the maps hold for one policy.
+#[derive(Clone, Copy, Debug)]
+pub struct Tables<'a> {
+    /// Blocks, from the first of the policy.
+    pub blocks: &'a [Block],
+    /// Where each table lies among them.
+    pub layout: &'a Layout,
+    /// Names of the zones by number.
+    pub zones: &'a BTreeMap<u16, String>,
+    /// Names of conduits and built-in rules by slot.
+    pub slots: &'a BTreeMap<u32, String>,
+}
+
+/// The maps of one loaded object.
+pub struct Maps {
+    tables: Memory<Block>,
+    control: Memory<Control>,
+    capacity: Capacity,
+    /// What each conduit decided.
+    pub conduits: ConduitCounters,
+    /// What was dropped.
+    pub drops: DropCounters,
+}
+
+/// A policy that lies complete in the maps, and is not active yet.
+#[must_use]
+pub struct Staged {
+    slot: u32,
+}
+
+impl Tables<'_> {
+    /// Whether there is room for the policy.
+    pub fn fit(&self, capacity: &Capacity) -> bool {
+        let after_last = |last: Option<u32>| last.map_or(0, |last| last + 1);
+        self.blocks.len() <= capacity.blocks as usize
+            && after_last(self.slots.keys().next_back().copied()) <= capacity.slots
+            && after_last(self.zones.keys().next_back().map(|id| u32::from(*id))) <= capacity.zones
+    }
+}
+
+impl Maps {
+    /// Takes over the maps that `open` finds.
+    pub(super) fn of(
+        mut open: impl FnMut(&Shape) -> Result<MapData, KernelError>,
+    ) -> Result<Self, KernelError> {
+        let tables = open(&Shape::TABLES)?;
+        let blocks = Shape::TABLES.elements(&tables)?;
+        let control = open(&Shape::CONTROL)?;
+        let conduits = ConduitCounters::of(open(&Shape::CONDUITS)?)?;
+        let drops = DropCounters::of(open(&Shape::DROPS)?)?;
+        let mut maps = Self {
+            tables: mapped(&tables, blocks, &Shape::TABLES)?,
+            control: mapped(&control, 1, &Shape::CONTROL)?,
+            capacity: Capacity {
+                blocks: blocks / 2,
+                slots: conduits.slots(),
+                zones: 0,
+            },
+            conduits,
+            drops,
+        };
+        maps.capacity.zones = maps.control().drops.zones;
+        Ok(maps)
+    }
+
+    /// Prepares maps that are all zero.
+    pub(super) fn initialize(&mut self, zones: u32, clock: Clock) -> Result<(), KernelError> {
+        self.capacity.zones = zones;
+        let drops = DropTable::for_zones(zones);
+        if drops.cells() > self.drops.cells() {
+            return Err(self.too_small(Shape::DROPS.name));
+        }
+        let control = Control {
+            active: 0,
+            jiffies_per_second: clock.ticks_per_second,
+            pickup_until: clock.pickup_until,
+            drops,
+            slots: [Layout::default(); 2],
+        };
+        let fits = self.control.write(0, &[control]);
+        debug_assert!(fits, "the map has one element");
+        Ok(())
+    }
+
+    /// How much there is room for.
+    pub fn capacity(&self) -> &Capacity {
+        &self.capacity
+    }
+
+    /// What the programs see at this moment.
+    pub fn control(&self) -> Control {
+        let control = self.control.element(0).expect("the map has one element");
+        // SAFETY: the element is mapped; any bytes are a `Control`.
+        unsafe { control.read_volatile() }
+    }
+
+    /// Number of the active policy; 0 while there is none.
+    pub fn generation(&self) -> u32 {
+        let control = self.control();
+        control.slots[active_slot(&control)].generation
+    }
+
+    /// Writes a policy where no program looks, under the given number.
+    pub fn stage(&mut self, tables: &Tables<'_>, generation: u32) -> Result<Staged, KernelError> {
+        let control = self.control();
+        if !tables.fit(&self.capacity) {
+            return Err(self.too_small(Shape::TABLES.name));
+        }
+        let active = active_slot(&control);
+        let slot = if control.slots[active].generation == 0 {
+            active
+        } else {
+            1 - active
+        };
+        // Programs that began under the policy before the active one may still
+        // read the slot.
+        let waited = sys::grace_period();
+        waited.map_err(|source| KernelError::System("wait for running programs", source))?;
+        self.write_layout(slot, Layout::default());
+        let first = self.capacity.blocks * slot as u32;
+        if !self.tables.write(first as usize, tables.blocks) {
+            return Err(self.too_small(Shape::TABLES.name));
+        }
+        self.conduits.label(tables.slots)?;
+        self.drops.label(&control.drops, tables.zones)?;
+        let mut layout = tables.layout.relocated(first);
+        layout.generation = generation;
+        self.write_layout(slot, layout);
+        Ok(Staged { slot: slot as u32 })
+    }
+
+    /// Makes a staged policy the active one, for all packets from now on.
+    pub fn activate(&mut self, staged: Staged) {
+        let control = self.control.element(0).expect("the map has one element");
+        // SAFETY: the word is mapped and aligned, and both sides access it as
+        // a whole.
+        let active = unsafe { AtomicU32::from_ptr(&raw mut (*control.as_ptr()).active) };
+        // Everything staged is visible to a CPU that sees the new number.
+        active.store(staged.slot, Ordering::Release);
+    }
+
+    /// Takes over what the maps of another object have counted.
+    pub(super) fn copy_counters(
+        &self,
+        other: &Self,
+        zones: &BTreeMap<u16, String>,
+    ) -> Result<(), KernelError> {
+        self.conduits.copy_from(&other.conduits)?;
+        let (table, other_table) = (self.control().drops, other.control().drops);
+        self.drops
+            .copy_from(&table, (&other.drops, &other_table), zones)
+    }
+
+    fn write_layout(&mut self, slot: usize, layout: Layout) {
+        let control = self.control.element(0).expect("the map has one element");
+        // SAFETY: the element is mapped; no program reads this slot.
+        unsafe { (&raw mut (*control.as_ptr()).slots[slot]).write_volatile(layout) };
+    }
+
+    fn too_small(&self, map: &'static str) -> KernelError {
+        KernelError::Map {
+            action: "fit the policy into",
+            map,
+            source: io::ErrorKind::StorageFull.into(),
+        }
+    }
+}
+
+/// What the programs need to tell time.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// Timer ticks per second.
+    pub ticks_per_second: u32,
+    /// Until this tick TCP segments in mid-stream may open a flow.
+    pub pickup_until: u64,
+}
+
+fn active_slot(control: &Control) -> usize {
+    (control.active & 1) as usize
+}
+
+fn mapped<T>(map: &MapData, count: u32, shape: &Shape) -> Result<Memory<T>, KernelError> {
+    Memory::of(map, count).map_err(|source| KernelError::Map {
+        action: "map the memory of",
+        map: shape.name,
+        source,
+    })
+}

@@ -1,0 +1,25 @@
+//! Everything that talks to the Linux kernel: the programs and their maps, the
+//! links that attach them, interfaces, addresses and routes.
+//!
+//! Nothing here knows a policy. A [`set::Set`] is one loaded object, programs
+//! and maps, pinned in a folder of its own below [`pins::Pins`].
+
+mod btf;
+pub mod clock;
+pub mod counters;
+mod error;
+mod filter;
+pub mod links;
+pub mod maps;
+mod memory;
+pub mod netlink;
+pub mod object;
+pub mod pins;
+pub mod probe;
+pub mod routes;
+pub mod set;
+mod shape;
+mod sys;
+pub mod trial;
+
+pub use error::KernelError;

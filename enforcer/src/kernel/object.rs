@@ -1,0 +1,181 @@
+//! The kernel programs inside this executable, and how they get into the kernel.
+
+use std::path::{Path, PathBuf};
+
+use aya::maps::{Map, MapData};
+use aya::programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use enforcer_common::control::DropTable;
+
+use super::btf;
+use super::error::{KernelError, is_denied};
+use super::maps::{Capacity, Maps};
+use super::shape::Shape;
+
+/// Judges what comes in; the name of the program and of its pin.
+pub const XDP: &str = "enforcer_xdp";
+/// Judges what goes out; the name of the program and of its pin.
+pub const EGRESS: &str = "enforcer_egress";
+/// Tells the time in timer ticks.
+const TICKS: &str = "enforcer_ticks";
+
+static BYTES: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/enforcer.o"));
+
+/// Programs and maps that are in the kernel, and stay there for as long as this
+/// value or a pin of them does.
+pub struct Object {
+    ebpf: Ebpf,
+}
+
+/// A number for the programs inside this executable: other programs, another
+/// number (FNV-1a, 64 bits).
+pub fn build() -> u64 {
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    BYTES.iter().fold(BASIS, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(PRIME)
+    })
+}
+
+/// Creates maps of the given capacity and loads the programs.
+///
+/// Each of `reused` is a map that exists already, by the path of its pin; it
+/// must have the right shape.
+pub fn load(
+    capacity: &Capacity,
+    reused: &[(&'static str, PathBuf)],
+) -> Result<Object, KernelError> {
+    let mut bytes = BYTES.to_vec();
+    btf::mark_text(&mut bytes).map_err(KernelError::BadObject)?;
+
+    let mut loader = EbpfLoader::new();
+    loader
+        .map_max_entries(Shape::TABLES.name, 2 * capacity.blocks)
+        .map_max_entries(Shape::CONDUITS.name, capacity.slots)
+        .map_max_entries(
+            Shape::DROPS.name,
+            DropTable::for_zones(capacity.zones).cells(),
+        );
+    for (name, path) in reused {
+        loader.map_pin_path(name, path.as_path());
+    }
+    let ebpf = loader.load(&bytes).map_err(unloaded)?;
+    let mut object = Object { ebpf };
+    object.xdp()?.load().map_err(|error| refused(XDP, error))?;
+    object
+        .egress()?
+        .load()
+        .map_err(|error| refused(EGRESS, error))?;
+    Ok(object)
+}
+
+impl Object {
+    /// The XDP program.
+    pub fn xdp(&mut self) -> Result<&mut Xdp, KernelError> {
+        self.program(XDP)
+    }
+
+    /// The TC egress program.
+    pub fn egress(&mut self) -> Result<&mut SchedClassifier, KernelError> {
+        self.program(EGRESS)
+    }
+
+    /// Now, in timer ticks since boot (`jiffies_64`).
+    pub fn now_ticks(&mut self) -> Result<u64, KernelError> {
+        let ticks: &mut Xdp = self.program(TICKS)?;
+        match ticks.load() {
+            Ok(()) | Err(ProgramError::AlreadyLoaded) => {}
+            Err(error) => return Err(refused(TICKS, error)),
+        }
+        let frame = [0; 64];
+        let mut answer = [0; 64];
+        let run = ticks.test_run(TestRunOptions {
+            data_in: Some(&frame),
+            data_out: Some(&mut answer),
+            ..TestRunOptions::new()
+        });
+        run.map_err(|source| KernelError::Program {
+            program: TICKS,
+            source: Box::new(source),
+        })?;
+        let (now, _) = answer.split_first_chunk().expect("the frame has 64 bytes");
+        Ok(u64::from_ne_bytes(*now))
+    }
+
+    /// The maps, which this takes out of the object.
+    pub fn take_maps(&mut self) -> Result<Maps, KernelError> {
+        Maps::of(|shape| {
+            let map = self.ebpf.take_map(shape.name);
+            match map.ok_or(KernelError::Incomplete(shape.name))? {
+                Map::Array(map) | Map::PerCpuArray(map) | Map::LruHashMap(map) => Ok(map),
+                _ => Err(KernelError::Incomplete(shape.name)),
+            }
+        })
+    }
+
+    /// Pins programs and maps in a folder.
+    pub(super) fn pin(&mut self, folder: &Path) -> Result<(), KernelError> {
+        let failed = |name: &str, source: aya::pin::PinError| KernelError::Pin {
+            action: "pin",
+            path: folder.join(name),
+            source: std::io::Error::other(source),
+        };
+        for shape in &Shape::ALL {
+            let map = self.map(shape)?;
+            let pinned = map.pin(folder.join(shape.name));
+            pinned.map_err(|source| failed(shape.name, source))?;
+        }
+        let pinned = self.xdp()?.pin(folder.join(XDP));
+        pinned.map_err(|source| failed(XDP, source))?;
+        let pinned = self.egress()?.pin(folder.join(EGRESS));
+        pinned.map_err(|source| failed(EGRESS, source))
+    }
+
+    fn map(&self, shape: &Shape) -> Result<&MapData, KernelError> {
+        match self.ebpf.map(shape.name) {
+            Some(Map::Array(map) | Map::PerCpuArray(map) | Map::LruHashMap(map)) => Ok(map),
+            _ => Err(KernelError::Incomplete(shape.name)),
+        }
+    }
+
+    fn program<'o, P>(&'o mut self, name: &'static str) -> Result<&'o mut P, KernelError>
+    where
+        &'o mut P: TryFrom<&'o mut aya::programs::Program>,
+    {
+        let program = self.ebpf.program_mut(name);
+        let program = program.ok_or(KernelError::Incomplete(name))?;
+        program
+            .try_into()
+            .map_err(|_| KernelError::Incomplete(name))
+    }
+}
+
+const LOADING: &str = "loading kernel programs";
+
+fn unloaded(error: EbpfError) -> KernelError {
+    KernelError::Load(Box::new(error)).permission(LOADING)
+}
+
+fn refused(program: &'static str, error: ProgramError) -> KernelError {
+    match error {
+        // Without a word from the verifier it never saw the program.
+        ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        } if is_denied(&io_error) && verifier_log.to_string().trim().is_empty() => {
+            KernelError::NotPermitted { action: LOADING }
+        }
+        ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        } => KernelError::Refused {
+            program,
+            refusal: io_error,
+            log: verifier_log.to_string(),
+        },
+        other => KernelError::Program {
+            program,
+            source: Box::new(other),
+        },
+    }
+}

@@ -1,0 +1,133 @@
+//! One loaded object, pinned in a folder of its own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::clock;
+use super::error::KernelError;
+use super::maps::{Capacity, Clock, Maps};
+use super::object::{self, Object};
+use super::pins::{Pins, failed};
+use super::shape::Shape;
+
+/// Programs and maps that belong together, and their pins.
+pub struct Set {
+    number: u32,
+    folder: PathBuf,
+    /// Its maps.
+    pub maps: Maps,
+}
+
+/// How long after the first attach TCP connections that are already
+/// established are let in, where a conduit allows them.
+const PICKUP: Duration = Duration::from_secs(30);
+
+/// The pin that names the programs; a link to no file, because a BPF file
+/// system holds no text.
+const BUILD: &str = "build";
+
+impl Set {
+    /// Loads a set of the given capacity.
+    ///
+    /// Another set's flows are shared, and its counts taken over by
+    /// [`Set::copy_counters`]; it must be one with the same layout.
+    pub fn create(
+        pins: &Pins,
+        number: u32,
+        capacity: &Capacity,
+        other: Option<&Self>,
+    ) -> Result<Self, KernelError> {
+        let folder = pins.set(number);
+        fs::create_dir(&folder).map_err(failed("create", &folder))?;
+        let reused = other.map(Self::flows).unwrap_or_default();
+        let mut object = object::load(capacity, &reused)?;
+        object.pin(&folder)?;
+        let build = folder.join(BUILD);
+        symlink(this_build(), &build).map_err(failed("create", &build))?;
+
+        let clock = match other {
+            None => pickup_clock(&mut object)?,
+            Some(other) => other.clock(),
+        };
+        let mut maps = object.take_maps()?;
+        maps.initialize(capacity.zones, clock)?;
+        Ok(Self {
+            number,
+            folder,
+            maps,
+        })
+    }
+
+    /// Opens a set by its pins.
+    pub fn open(pins: &Pins, number: u32) -> Result<Self, KernelError> {
+        let folder = pins.set(number);
+        let maps = Maps::of(|shape| shape.open(&folder))?;
+        Ok(Self {
+            number,
+            folder,
+            maps,
+        })
+    }
+
+    /// Its number.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Takes over what another set has counted in cells that have names in
+    /// `zones` or belong to a slot.
+    ///
+    /// What the other one counts afterwards is lost with it.
+    pub fn copy_counters(
+        &self,
+        other: &Self,
+        zones: &BTreeMap<u16, String>,
+    ) -> Result<(), KernelError> {
+        self.maps.copy_counters(&other.maps, zones)
+    }
+
+    /// Where a program is pinned.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Whether its programs are those inside this executable.
+    pub fn is_of_this_build(&self) -> bool {
+        let build = fs::read_link(self.folder.join(BUILD));
+        build.is_ok_and(|build| build.as_os_str() == this_build().as_str())
+    }
+
+    /// The flow maps of the set, by their pins.
+    fn flows(&self) -> Vec<(&'static str, PathBuf)> {
+        let shapes = [Shape::FLOWS, Shape::FLOWS_NEW];
+        let pinned = |shape: Shape| (shape.name, self.folder.join(shape.name));
+        shapes.map(pinned).into()
+    }
+
+    fn clock(&self) -> Clock {
+        let control = self.maps.control();
+        Clock {
+            ticks_per_second: control.jiffies_per_second,
+            pickup_until: control.pickup_until,
+        }
+    }
+}
+
+/// The clock of a first set: established connections are let in for a while.
+pub(super) fn pickup_clock(object: &mut Object) -> Result<Clock, KernelError> {
+    let ticks_per_second = clock::ticks_per_second();
+    let ticks_per_second =
+        ticks_per_second.map_err(|source| KernelError::System("read the timer", source))?;
+    let pickup = PICKUP.as_secs() * u64::from(ticks_per_second);
+    Ok(Clock {
+        ticks_per_second,
+        pickup_until: object.now_ticks()? + pickup,
+    })
+}
+
+fn this_build() -> String {
+    format!("{:016x}", object::build())
+}

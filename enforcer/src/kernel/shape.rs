@@ -1,0 +1,106 @@
+//! What each map must look like. A map of another shape is never read.
+
+use std::path::{Path, PathBuf};
+
+use aya::maps::{MapData, MapError, MapType};
+use enforcer_common::control::Control;
+use enforcer_common::counter::{ConduitCell, DropCell};
+use enforcer_common::flow::{Flow, FlowKey};
+use enforcer_common::layout::Block;
+
+use super::error::KernelError;
+
+/// Name and element of a map.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Its name in the object and among the pins.
+    pub name: &'static str,
+    kind: MapType,
+    key_bytes: usize,
+    value_bytes: usize,
+}
+
+impl Shape {
+    const fn array<V>(name: &'static str, kind: MapType) -> Self {
+        Self {
+            name,
+            kind,
+            key_bytes: size_of::<u32>(),
+            value_bytes: size_of::<V>(),
+        }
+    }
+
+    const fn flows(name: &'static str) -> Self {
+        Self {
+            name,
+            kind: MapType::LruHash,
+            key_bytes: size_of::<FlowKey>(),
+            value_bytes: size_of::<Flow>(),
+        }
+    }
+
+    /// The tables of both policies.
+    pub const TABLES: Self = Self::array::<Block>("tables", MapType::Array);
+    /// Which policy is active.
+    pub const CONTROL: Self = Self::array::<Control>("control", MapType::Array);
+    /// What each conduit decided.
+    pub const CONDUITS: Self = Self::array::<ConduitCell>("conduit_counters", MapType::PerCpuArray);
+    /// What was dropped.
+    pub const DROPS: Self = Self::array::<DropCell>("drop_counters", MapType::PerCpuArray);
+    /// Flows that somebody has answered.
+    pub const FLOWS: Self = Self::flows("flows");
+    /// Flows that nobody has answered yet.
+    pub const FLOWS_NEW: Self = Self::flows("flows_new");
+
+    /// Every map that is pinned.
+    pub const ALL: [Self; 6] = [
+        Self::TABLES,
+        Self::CONTROL,
+        Self::CONDUITS,
+        Self::DROPS,
+        Self::FLOWS,
+        Self::FLOWS_NEW,
+    ];
+
+    /// Opens the map of this shape that is pinned in `folder`.
+    pub fn open(&self, folder: &Path) -> Result<MapData, KernelError> {
+        let path = folder.join(self.name);
+        let map = MapData::from_pin(&path).map_err(|source| self.unopened(source))?;
+        self.check(&map, path)?;
+        Ok(map)
+    }
+
+    /// Number of elements of a map.
+    pub fn elements(&self, map: &MapData) -> Result<u32, KernelError> {
+        let info = map.info().map_err(|source| self.unopened(source))?;
+        Ok(info.max_entries())
+    }
+
+    fn check(&self, map: &MapData, path: PathBuf) -> Result<(), KernelError> {
+        let info = map.info().map_err(|source| self.unopened(source))?;
+        let kind = info.map_type().map_err(|source| self.unopened(source))?;
+        let properties = [
+            ("map type", kind as u32, self.kind as u32),
+            ("key size", info.key_size(), self.key_bytes as u32),
+            ("value size", info.value_size(), self.value_bytes as u32),
+        ];
+        let wrong = properties
+            .iter()
+            .find(|(_, found, expected)| found != expected);
+        match wrong {
+            None => Ok(()),
+            Some(&(property, found, expected)) => Err(KernelError::Shape {
+                path,
+                property,
+                found,
+                expected,
+            }),
+        }
+    }
+
+    fn unopened(&self, source: MapError) -> KernelError {
+        let map = self.name;
+        let source = Box::new(source);
+        KernelError::OpenMap { map, source }.permission("reading maps")
+    }
+}
