@@ -1,14 +1,12 @@
 //! `enforcer check`
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use crate::compile::size::{Capacity, Memory, SizeClass, Sizes};
 use crate::compile::{Machine, Numbering, compile};
-use crate::controller::machine;
-use crate::kernel::netlink::Netlink;
+use crate::controller;
 use crate::kernel::probe;
 use crate::policy::{self, Findings, Policy, Source};
 use enforcer_common::limits::{FLOWS, FLOWS_NEW};
@@ -69,9 +67,11 @@ impl Check {
 
 fn needs(policy: &Policy) -> Result<Needs, Findings> {
     let imagined = Machine::imagined(policy);
-    let real = real_machine(&imagined);
-    let is_for_this_machine = real.is_some();
-    let machine = real.unwrap_or(imagined);
+    let (machine, is_for_this_machine) = match imagined.interfaces.is_empty() {
+        // Every machine has all of no interfaces.
+        true => (imagined, false),
+        false => controller::machine_for(policy),
+    };
     let image = compile(policy, &machine, &mut Numbering::default())?;
     let sizes = image.sizes();
     let class = SizeClass::for_sizes(sizes).expect("the compiler keeps to the largest class");
@@ -86,20 +86,6 @@ fn needs(policy: &Policy) -> Result<Needs, Findings> {
         memory: class.memory(capacity),
         is_for_this_machine,
     })
-}
-
-/// This machine, if it has every interface that the policy names.
-fn real_machine(imagined: &Machine) -> Option<Machine> {
-    let netlink = Netlink::connect().ok()?;
-    let real = machine(&netlink).ok()?;
-    let names: BTreeSet<&str> = real
-        .interfaces
-        .iter()
-        .map(|one| one.name.as_str())
-        .collect();
-    let mut wanted = imagined.interfaces.iter();
-    let has_all = wanted.all(|one| names.contains(one.name.as_str()));
-    (has_all && !imagined.interfaces.is_empty()).then_some(real)
 }
 
 fn summary(source: &Source, findings: &Findings, needs: &Needs) -> String {

@@ -6,7 +6,9 @@ mod apply;
 mod check;
 mod counters;
 mod detach;
+mod doctor;
 mod exit;
+mod explain;
 mod output;
 mod status;
 
@@ -50,7 +52,9 @@ enum Command {
     Apply(apply::Apply),
     Status(status::Status),
     Counters(counters::Counters),
+    Explain(explain::Explain),
     Detach(detach::Detach),
+    Doctor(doctor::Doctor),
 }
 
 /// Runs the command that the arguments of this process name.
@@ -68,7 +72,9 @@ pub fn run() -> ExitCode {
         Command::Apply(apply) => apply.run(&instance),
         Command::Status(status) => status.run(&instance),
         Command::Counters(counters) => counters.run(&instance),
+        Command::Explain(explain) => explain.run(&instance),
         Command::Detach(detach) => detach.run(&instance),
+        Command::Doctor(doctor) => doctor.run(&instance),
     };
     exit::code(done)
 }

@@ -9,7 +9,7 @@ use crate::compile::{Image, compile};
 use crate::kernel::links;
 use crate::kernel::maps::{Capacity, Tables};
 use crate::kernel::set::Set;
-use crate::policy::{self, Source};
+use crate::policy::{self, Findings, Policy, Source};
 
 use super::error::ControllerError;
 use super::instance::Instance;
@@ -47,17 +47,27 @@ pub fn make_room(
     Ok(Active { set, record })
 }
 
+/// The policy in a record.
+pub fn reparsed(record: &Record) -> Result<(Source, Policy), ControllerError> {
+    let source = Source::from_text(&record.policy.path, record.policy.text.as_str());
+    match policy::parse(&source) {
+        Ok((policy, _)) => Ok((source, policy)),
+        Err(findings) => Err(rejected(record, findings)),
+    }
+}
+
 /// The image of the policy in a record, as it was applied.
 pub fn recompiled(record: &Record) -> Result<Image, ControllerError> {
-    let path = &record.policy.path;
-    let rejected = |findings| ControllerError::StoredRejected {
-        path: path.clone(),
-        findings,
-    };
-    let source = Source::from_text(path, record.policy.text.as_str());
-    let (policy, _) = policy::parse(&source).map_err(rejected)?;
+    let (_, policy) = reparsed(record)?;
     let mut numbering = record.numbering.clone();
-    compile(&policy, &record.machine, &mut numbering).map_err(rejected)
+    compile(&policy, &record.machine, &mut numbering).map_err(|findings| rejected(record, findings))
+}
+
+fn rejected(record: &Record, findings: Findings) -> ControllerError {
+    ControllerError::StoredRejected {
+        path: record.policy.path.clone(),
+        findings,
+    }
 }
 
 /// The maps' view of an image.

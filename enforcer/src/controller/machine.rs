@@ -1,9 +1,12 @@
 //! The machine as the compiler wants it, from what netlink tells.
 
+use std::collections::BTreeSet;
+
 use crate::compile::Machine;
 use crate::compile::machine as compiled;
 use crate::kernel::KernelError;
 use crate::kernel::netlink::{Interface, Netlink};
+use crate::policy::Policy;
 
 /// Interfaces and addresses of this network namespace.
 pub fn machine(netlink: &Netlink) -> Result<Machine, KernelError> {
@@ -21,6 +24,26 @@ pub fn machine(netlink: &Netlink) -> Result<Machine, KernelError> {
             })
             .collect(),
     })
+}
+
+/// This machine, if it has every interface that a policy names; else one that
+/// has exactly those. Says whether it is this one.
+pub fn machine_for(policy: &Policy) -> (Machine, bool) {
+    let imagined = Machine::imagined(policy);
+    let real = Netlink::connect().and_then(|netlink| machine(&netlink));
+    let has_all = |real: &Machine| {
+        let names: BTreeSet<&str> = real
+            .interfaces
+            .iter()
+            .map(|one| one.name.as_str())
+            .collect();
+        let mut wanted = imagined.interfaces.iter();
+        wanted.all(|one| names.contains(one.name.as_str()))
+    };
+    match real {
+        Ok(real) if has_all(&real) => (real, true),
+        _ => (imagined, false),
+    }
 }
 
 fn described(interfaces: &[Interface]) -> Vec<compiled::Interface> {

@@ -7,12 +7,15 @@
 
 pub mod apply;
 pub mod detach;
+pub mod doctor;
 mod error;
+pub mod explain;
 mod grow;
 pub mod instance;
 mod lock;
 mod machine;
 mod programs;
+pub mod query;
 mod settle;
 pub mod state;
 pub mod status;
@@ -20,6 +23,8 @@ pub mod status;
 pub use apply::{Applied, apply};
 pub use detach::detach;
 pub use error::ControllerError;
+pub use explain::{Explanation, explain};
 pub use instance::Instance;
-pub use machine::machine;
+pub use machine::{machine, machine_for};
+pub use query::Query;
 pub use status::{Counters, Status, counters, status};

@@ -8,6 +8,7 @@ mod btf;
 pub mod clock;
 pub mod counters;
 mod error;
+pub mod ethtool;
 mod filter;
 pub mod links;
 pub mod maps;
