@@ -1,5 +1,7 @@
 //! What is visible of `enforcer` on a router, and that `detach` takes it away.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -15,7 +17,9 @@ const WEB: &str = "id: web, from: office, to: plant, services: tcp/443";
 
 #[test]
 fn detach_opens_the_network_and_leaves_nothing() {
-    let net = Net::under(&policy(&[WEB]));
+    let net = Net::open();
+    let pins_before = pins(&net);
+    net.apply(&policy(&[WEB]));
     net.expect(&[("plant", "office", Tcp(443), DROPPED)]);
     let programs = net.xdp_programs();
     assert_eq!(programs.len(), 3, "one on each interface");
@@ -29,9 +33,7 @@ fn detach_opens_the_network_and_leaves_nothing() {
         ("plant", "office", Udp(53), PASSES),
         ("guests", "plant", Ping, PASSES),
     ]);
-    let pins = net.enforcer.root().join("bpf");
-    let left = net.lab.router().namespace().run(move || list(&pins));
-    assert_eq!(left, Vec::<String>::new(), "pins");
+    assert_eq!(pins(&net), pins_before);
     assert_eq!(net.xdp_programs(), Vec::<u64>::new());
     programs.iter().for_each(|id| wait_gone("prog", *id));
     maps.iter().for_each(|id| wait_gone("map", *id));
@@ -119,9 +121,12 @@ fn wait_gone(kind: &str, id: u64) {
     }
 }
 
-fn list(folder: &std::path::Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap();
-    entries
-        .map(|entry| entry.unwrap().path().display().to_string())
-        .collect()
+/// Names in the file system for pins; the kernel puts two there itself.
+fn pins(net: &Net) -> BTreeSet<OsString> {
+    let folder = net.enforcer.root().join("bpf");
+    let router = net.lab.router().namespace();
+    router.run(move || {
+        let entries = fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name()).collect()
+    })
 }

@@ -110,9 +110,18 @@ fn a_prohibition_of_higher_priority_wins() {
 
 #[test]
 fn spoofed_sources_are_dropped() {
-    let net = Net::under(&policy(&[
-        "id: all-to-guests, from: any, to: guests, services: any",
-    ]));
+    let head = "\
+version: 1
+name: test
+zones:
+  office: { match: [{ interface: off0, prefix: [10.1.0.0/24, \"fd01::/64\"] }] }
+  plant: { match: [{ interface: plc0 }] }
+  guests: { match: [{ interface: gst0 }] }
+";
+    let net = Net::under(&with_conduits(
+        head,
+        &["id: all-to-guests, from: any, to: guests, services: any"],
+    ));
 
     let owners = ["office", "router"];
     for (count, owner) in (0..).zip(owners) {
@@ -121,7 +130,8 @@ fn spoofed_sources_are_dropped() {
             let seen = net.lab.spoof("plant", claimed, "guests", 53).unwrap();
             assert_eq!(seen, Outcome::Silent, "as {owner}, {claimed}");
         }
-        assert_eq!(net.drops("plant", "-", "spoofed-source"), 2 * count + 2);
+        let drops = net.drops("plant", "-", "spoofed-source");
+        assert_eq!(drops, 2 * count + 2, "{:#?}", net.enforcer.counters());
     }
     let honest = net.lab.address("office", "plant", Family::V4);
     let seen = net.lab.spoof("plant", honest, "guests", 53).unwrap();
