@@ -1,6 +1,7 @@
 //! Links by interface and VLAN tags, told apart as far as the policy does.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
 use enforcer_common::layout::LinkEntry;
 
@@ -15,11 +16,11 @@ pub(super) struct Links {
     /// is that of interfaces the machine does not have.
     pub(super) kinds: Vec<Vec<usize>>,
     /// The links of each interface.
-    interfaces: BTreeMap<u32, Tagged>,
+    interfaces: BTreeMap<u32, Rc<Tagged>>,
 }
 
 /// The links of one interface: indices into [`Links::kinds`].
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, Hash)]
 struct Tagged {
     /// Frames without tags, or with tags that no entry names: the keys without
     /// `vlan` hold for both alike.
@@ -42,14 +43,22 @@ impl Links {
         let holding = Holding::new(claims);
         let mut kinds = Interner::default();
         kinds.intern(holding.plain(None));
-        let mut interfaces: BTreeMap<u32, Tagged> = BTreeMap::new();
-        for device in devices.iter() {
-            let ifindex = device.ifindex;
-            interfaces.insert(ifindex, holding.tagged(ifindex, &mut kinds));
+        let unnamed = Rc::new(holding.tagged(None, &mut kinds));
+        let mut interfaces = BTreeMap::new();
+        for Interface { ifindex, .. } in devices.iter() {
+            let tagged = if holding.names(*ifindex) {
+                Rc::new(holding.tagged(Some(*ifindex), &mut kinds))
+            } else {
+                Rc::clone(&unnamed)
+            };
+            interfaces.insert(*ifindex, tagged);
         }
         // Programs see the frames of these on another device, the rest of the
         // kernel sees them here.
-        for device in devices.iter() {
+        let others = devices
+            .iter()
+            .filter(|device| !holding.names(device.ifindex));
+        for device in others {
             if let Some(same) = elsewhere(device, devices, &interfaces) {
                 interfaces.insert(device.ifindex, same);
             }
@@ -91,16 +100,16 @@ impl Links {
 fn elsewhere(
     device: &Interface,
     devices: &Devices<'_>,
-    interfaces: &BTreeMap<u32, Tagged>,
-) -> Option<Tagged> {
+    interfaces: &BTreeMap<u32, Rc<Tagged>>,
+) -> Option<Rc<Tagged>> {
     if let Some(bond) = devices.bond(device) {
-        return interfaces.get(&bond.ifindex).cloned();
+        return interfaces.get(&bond.ifindex).map(Rc::clone);
     }
     let Place { ifindex, vlan } = devices.place(device);
     let parent = interfaces.get(&ifindex)?;
     let plain = *parent.named.get(&vlan?).unwrap_or(&parent.plain);
     let named = BTreeMap::new();
-    Some(Tagged { plain, named })
+    Some(Rc::new(Tagged { plain, named }))
 }
 
 /// Which keys hold where: indices into [`Claims::keys`], by interface
@@ -128,17 +137,22 @@ impl Holding {
         self.holding(interface, None, Vec::new())
     }
 
-    fn tagged(&self, ifindex: u32, kinds: &mut Interner<Vec<usize>>) -> Tagged {
+    /// Whether keys name the interface.
+    fn names(&self, ifindex: u32) -> bool {
+        self.keys.contains_key(&Some(ifindex))
+    }
+
+    fn tagged(&self, interface: Option<u32>, kinds: &mut Interner<Vec<usize>>) -> Tagged {
         let everywhere = self.keys.get(&None);
-        let here = self.keys.get(&Some(ifindex));
+        let here = interface.and_then(|ifindex| self.keys.get(&Some(ifindex)));
         let vlans = everywhere.into_iter().chain(here).flat_map(BTreeMap::keys);
-        let plain = self.plain(Some(ifindex));
+        let plain = self.plain(interface);
         let mut tagged = Tagged {
             plain: kinds.intern(plain.clone()),
             named: BTreeMap::new(),
         };
         for vlan in vlans.flatten() {
-            let keys = self.holding(Some(ifindex), Some(*vlan), plain.clone());
+            let keys = self.holding(interface, Some(*vlan), plain.clone());
             tagged.named.insert(*vlan, kinds.intern(keys));
         }
         tagged

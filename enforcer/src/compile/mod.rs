@@ -23,6 +23,8 @@ mod services;
 pub mod size;
 mod sources;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod trie;
 
 use std::collections::BTreeSet;
@@ -51,8 +53,9 @@ pub fn compile(
     numbering: &mut Numbering,
 ) -> Result<Image, Findings> {
     let devices = Devices::new(machine);
-    let hooks = enforced::hooks(policy, &devices)?;
-    let zones = devices::by_parent(policy, &devices)?;
+    let hooks = enforced::hooks(policy, &devices);
+    let zones = devices::by_parent(policy, &devices);
+    let (hooks, zones) = both(hooks, zones)?;
     let numbers = numbering.with(policy)?;
     let claims = Claims::new(&zones, policy, &devices, &numbers);
     let links = Links::new(&claims, &devices);
@@ -84,4 +87,16 @@ pub fn compile(
 pub fn enforced(policy: &Policy, machine: &Machine) -> Result<BTreeSet<u32>, Findings> {
     let hooks = enforced::hooks(policy, &Devices::new(machine))?;
     Ok(hooks.into_keys().collect())
+}
+
+/// Both results, or the findings of both.
+fn both<A, B>(a: Result<A, Findings>, b: Result<B, Findings>) -> Result<(A, B), Findings> {
+    match (a, b) {
+        (Ok(a), Ok(b)) => Ok((a, b)),
+        (Err(mut findings), Err(more)) => {
+            findings.extend(more);
+            Err(findings)
+        }
+        (Err(findings), _) | (_, Err(findings)) => Err(findings),
+    }
 }

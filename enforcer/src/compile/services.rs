@@ -169,6 +169,9 @@ fn classified(edges: Edges, classes: &mut Interner<Vec<Bundle>>) -> Vec<(usize, 
 
 /// The trie entry of a protocol.
 fn protocol_entry(starts: &[(usize, u16)], trie: &mut Trie) -> u16 {
+    if let [(_, class)] = starts {
+        return *class;
+    }
     let mut by_port = vec![0; PORTS];
     let ends = starts.iter().skip(1).map(|(at, _)| *at).chain([PORTS]);
     for ((start, class), end) in starts.iter().zip(ends) {
