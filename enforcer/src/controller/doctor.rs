@@ -173,7 +173,9 @@ fn interface(instance: &Instance, one: &Interface, all: &[Interface]) -> Vec<Fin
             "this version enforces routed interfaces only",
         ));
     }
-    findings.extend(driver(one));
+    let mut others = all.iter();
+    let has_vlans = others.any(|other| other.vlan.is_some() && other.parent == Some(one.ifindex));
+    findings.extend(driver(one, has_vlans));
     findings
 }
 
@@ -202,17 +204,20 @@ fn slot(instance: &Instance, one: &Interface) -> Finding {
     }
 }
 
-fn driver(one: &Interface) -> Vec<Finding> {
+fn driver(one: &Interface, has_vlans: bool) -> Vec<Finding> {
     let name = &one.name;
     let Ok(driver) = ethtool::driver(name) else {
         return Vec::new();
     };
     let mut findings = vec![good(format!("{name}: driver {}", driver.name))];
-    if driver.strips_vlan_tags {
-        findings.push(warning(
-            format!("{name}: takes VLAN tags off before XDP sees them"),
-            &format!("if the policy tells its VLANs apart: ethtool -K {name} rxvlan off"),
-        ));
+    if has_vlans && driver.strips_vlan_tags {
+        let remedy = match driver.name.as_str() {
+            // A veth hands over what its other end has left beside the frame.
+            "veth" => "ethtool -K PEER txvlan off, at its other end".to_owned(),
+            _ => format!("ethtool -K {name} rxvlan off"),
+        };
+        let found = format!("{name}: takes VLAN tags off before XDP sees them");
+        findings.push(warning(found, &remedy));
     }
     if driver.joins_packets {
         findings.push(warning(

@@ -92,6 +92,7 @@ pub fn status(instance: &Instance) -> Result<Option<Status>, ControllerError> {
 
 /// What has been counted since the first apply, without zeroes.
 pub fn counters(instance: &Instance) -> Result<Counters, ControllerError> {
+    instance.pins.check_mount()?;
     let number = instance
         .pins
         .current()?

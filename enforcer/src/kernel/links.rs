@@ -112,10 +112,15 @@ impl Attached {
         updated.map_err(failed("replace the program of", &self.path))
     }
 
-    /// Detaches the program.
+    /// Detaches the program; packets pass it no more when this returns.
     pub fn detach(&self) -> Result<(), KernelError> {
-        if self.is_filter && self.program_id.is_some() {
-            filter::remove(self.ifindex)?;
+        if self.program_id.is_some() {
+            if self.is_filter {
+                filter::remove(self.ifindex)?;
+            } else {
+                let link = sys::open_pin(&self.path).map_err(failed("open", &self.path))?;
+                sys::detach_link(link.as_fd()).map_err(failed("detach", &self.path))?;
+            }
         }
         remove_file(&self.path)
     }

@@ -166,16 +166,22 @@ impl Maps {
         active.store(staged.slot, Ordering::Release);
     }
 
-    /// Takes over what the maps of another object have counted.
+    /// Takes over what the maps of another object have counted; maps of the
+    /// same size are shared.
     pub(super) fn copy_counters(
         &self,
         other: &Self,
         zones: &BTreeMap<u16, String>,
     ) -> Result<(), KernelError> {
-        self.conduits.copy_from(&other.conduits)?;
+        if self.capacity.slots != other.capacity.slots {
+            self.conduits.copy_from(&other.conduits)?;
+        }
         let (table, other_table) = (self.control().drops, other.control().drops);
-        self.drops
-            .copy_from(&table, (&other.drops, &other_table), zones)
+        if table != other_table {
+            let other = (&other.drops, &other_table);
+            self.drops.copy_from(&table, other, zones)?;
+        }
+        Ok(())
     }
 
     fn write_layout(&mut self, slot: usize, layout: Layout) {

@@ -18,6 +18,8 @@ pub const XDP: &str = "enforcer_xdp";
 pub const EGRESS: &str = "enforcer_egress";
 /// Tells the time in timer ticks.
 const TICKS: &str = "enforcer_ticks";
+/// Passes everything: the zero of benchmarks.
+const EMPTY: &str = "enforcer_empty";
 
 static BYTES: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/enforcer.o"));
 
@@ -78,6 +80,15 @@ impl Object {
     /// The TC egress program.
     pub fn egress(&mut self) -> Result<&mut SchedClassifier, KernelError> {
         self.program(EGRESS)
+    }
+
+    /// An XDP program that passes everything.
+    pub fn empty(&mut self) -> Result<&mut Xdp, KernelError> {
+        let empty: &mut Xdp = self.program(EMPTY)?;
+        match empty.load() {
+            Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(self.program(EMPTY)?),
+            Err(error) => Err(refused(EMPTY, error)),
+        }
     }
 
     /// Now, in timer ticks since boot (`jiffies_64`).

@@ -32,8 +32,8 @@ const BUILD: &str = "build";
 impl Set {
     /// Loads a set of the given capacity.
     ///
-    /// Another set's flows are shared, and its counts taken over by
-    /// [`Set::copy_counters`]; it must be one with the same layout.
+    /// Another set's flows are shared, its counters where both have the same
+    /// number of them; [`Set::copy_counters`] takes over the others.
     pub fn create(
         pins: &Pins,
         number: u32,
@@ -42,7 +42,8 @@ impl Set {
     ) -> Result<Self, KernelError> {
         let folder = pins.set(number);
         fs::create_dir(&folder).map_err(failed("create", &folder))?;
-        let reused = other.map(Self::flows).unwrap_or_default();
+        let reused = other.map(|other| other.shared_with(capacity));
+        let reused = reused.unwrap_or_default();
         let mut object = object::load(capacity, &reused)?;
         object.pin(&folder)?;
         let build = folder.join(BUILD);
@@ -64,6 +65,9 @@ impl Set {
     /// Opens a set by its pins.
     pub fn open(pins: &Pins, number: u32) -> Result<Self, KernelError> {
         let folder = pins.set(number);
+        for flows in [Shape::FLOWS, Shape::FLOWS_NEW] {
+            flows.open(&folder)?;
+        }
         let maps = Maps::of(|shape| shape.open(&folder))?;
         Ok(Self {
             number,
@@ -77,8 +81,8 @@ impl Set {
         self.number
     }
 
-    /// Takes over what another set has counted in cells that have names in
-    /// `zones` or belong to a slot.
+    /// Takes over what another set has counted in counters that are not shared;
+    /// drops, those between `zones`.
     ///
     /// What the other one counts afterwards is lost with it.
     pub fn copy_counters(
@@ -100,11 +104,19 @@ impl Set {
         build.is_ok_and(|build| build.as_os_str() == this_build().as_str())
     }
 
-    /// The flow maps of the set, by their pins.
-    fn flows(&self) -> Vec<(&'static str, PathBuf)> {
-        let shapes = [Shape::FLOWS, Shape::FLOWS_NEW];
-        let pinned = |shape: Shape| (shape.name, self.folder.join(shape.name));
-        shapes.map(pinned).into()
+    /// Maps that a set of some capacity shares with this one, by their pins.
+    fn shared_with(&self, capacity: &Capacity) -> Vec<(&'static str, PathBuf)> {
+        let own = self.maps.capacity();
+        let shared = [
+            (Shape::FLOWS, true),
+            (Shape::FLOWS_NEW, true),
+            (Shape::CONDUITS, own.slots == capacity.slots),
+            (Shape::DROPS, own.zones == capacity.zones),
+        ];
+        let shared = shared.into_iter().filter(|(_, is_shared)| *is_shared);
+        shared
+            .map(|(shape, _)| (shape.name, self.folder.join(shape.name)))
+            .collect()
     }
 
     fn clock(&self) -> Clock {

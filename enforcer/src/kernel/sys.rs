@@ -209,6 +209,23 @@ pub fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<
 }
 
 #[repr(C)]
+struct DetachLink {
+    link: u32,
+}
+
+// SAFETY: `repr(C)`, no padding, as in `union bpf_attr` (link_detach).
+unsafe impl Arguments for DetachLink {
+    const COMMAND: bpf_cmd = bpf_cmd::BPF_LINK_DETACH;
+}
+
+/// Detaches the program of a link. It is gone when this returns; without, the
+/// kernel detaches it some time after the last reference to the link.
+pub fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
+    let link = link.as_raw_fd() as u32;
+    bpf(&mut DetachLink { link }).map(drop)
+}
+
+#[repr(C)]
 struct ReadInfo {
     object: u32,
     len: u32,

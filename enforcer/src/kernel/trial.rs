@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use aya::programs::{TestRun, TestRunOptions, TestRunResult};
+use aya::programs::{ProgramError, TestRun, TestRunOptions, TestRunResult, Xdp};
 
 use super::clock;
 use super::error::KernelError;
@@ -56,20 +56,35 @@ impl Trial {
         Ok(())
     }
 
+    /// Names and tags of the programs that `apply` loads.
+    pub fn tags(&mut self) -> Result<[(&'static str, u64); 2], KernelError> {
+        let tag = |name, info: Result<aya::programs::ProgramInfo, _>| match info {
+            Ok(info) => Ok((name, info.tag())),
+            Err(source) => Err(failed(name, source)),
+        };
+        let xdp = tag(XDP, self.object.xdp()?.info())?;
+        Ok([xdp, tag(EGRESS, self.object.egress()?.info())?])
+    }
+
     /// Gives a frame, as if it came in on an interface of this network
     /// namespace, to the XDP program `repeat` times.
     pub fn run_xdp(&mut self, frame: &[u8], ifindex: u32, repeat: u32) -> Result<Run, KernelError> {
-        // `struct xdp_md`: data, data_end, data_meta, ingress_ifindex,
-        // rx_queue_index, egress_ifindex.
-        let context = [0, frame.len() as u32, 0, ifindex, 0, 0];
-        let context = context.map(u32::to_ne_bytes);
-        let run = self.object.xdp()?.test_run(TestRunOptions {
-            data_in: Some(frame),
-            ctx_in: Some(context.as_flattened()),
+        run_at_ingress(XDP, self.object.xdp()?, (frame, ifindex), repeat)
+    }
+
+    /// The same for a program that passes everything.
+    pub fn run_empty(
+        &mut self,
+        frame: &[u8],
+        ifindex: u32,
+        repeat: u32,
+    ) -> Result<Run, KernelError> {
+        run_at_ingress(
+            "enforcer_empty",
+            self.object.empty()?,
+            (frame, ifindex),
             repeat,
-            ..TestRunOptions::new()
-        });
-        done(XDP, run)
+        )
     }
 
     /// Gives a frame to the TC egress program `repeat` times, as if it left by
@@ -97,16 +112,39 @@ impl Trial {
     }
 }
 
+fn run_at_ingress(
+    name: &'static str,
+    program: &Xdp,
+    (frame, ifindex): (&[u8], u32),
+    repeat: u32,
+) -> Result<Run, KernelError> {
+    // `struct xdp_md`: data, data_end, data_meta, ingress_ifindex,
+    // rx_queue_index, egress_ifindex.
+    let context = [0, frame.len() as u32, 0, ifindex, 0, 0];
+    let context = context.map(u32::to_ne_bytes);
+    let run = program.test_run(TestRunOptions {
+        data_in: Some(frame),
+        ctx_in: Some(context.as_flattened()),
+        repeat,
+        ..TestRunOptions::new()
+    });
+    done(name, run)
+}
+
 fn done(
     program: &'static str,
-    run: Result<TestRunResult, aya::programs::ProgramError>,
+    run: Result<TestRunResult, ProgramError>,
 ) -> Result<Run, KernelError> {
-    let run = run.map_err(|source| KernelError::Program {
-        program,
-        source: Box::new(source),
-    })?;
+    let run = run.map_err(|source| failed(program, source))?;
     Ok(Run {
         action: run.return_value as i32,
         duration: run.duration,
     })
+}
+
+fn failed(program: &'static str, source: ProgramError) -> KernelError {
+    KernelError::Program {
+        program,
+        source: Box::new(source),
+    }
 }
