@@ -15,7 +15,7 @@ pub(super) type Rank = usize;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Covering {
     /// Sets of conduits by how they name the pair: as indices.
-    sets: [usize; 4],
+    sets: [u32; 4],
 }
 
 /// All conduits by the pairs that they cover.
@@ -28,13 +28,13 @@ pub(super) struct Coverage {
     /// How many zones there are, built-in ones included.
     zones: usize,
     /// `any` to `any`.
-    any_to_any: usize,
+    any_to_any: u32,
     /// `any` to each zone.
-    any_to_named: Vec<usize>,
+    any_to_named: Vec<u32>,
     /// Each zone to `any`.
-    named_to_any: Vec<usize>,
+    named_to_any: Vec<u32>,
     /// Each zone to each zone.
-    named_to_named: Vec<usize>,
+    named_to_named: Vec<u32>,
 }
 
 /// The conduits of a policy, weakest first: by priority, then allow before
@@ -85,17 +85,17 @@ impl Coverage {
         sets.intern(Vec::new());
         let mut dense = vec![0; zones * zones];
         for (pair, ranks) in named_to_named {
-            dense[pair] = sets.intern(ranks);
+            dense[pair] = sets.intern(ranks) as u32;
         }
-        let mut intern = |sets_by_zone: Vec<Vec<Rank>>| -> Vec<usize> {
+        let mut intern = |sets_by_zone: Vec<Vec<Rank>>| -> Vec<u32> {
             sets_by_zone
                 .into_iter()
-                .map(|set| sets.intern(set))
+                .map(|set| sets.intern(set) as u32)
                 .collect()
         };
         let any_to_named = intern(any_to_named);
         let named_to_any = intern(named_to_any);
-        let any_to_any = sets.intern(any_to_any);
+        let any_to_any = sets.intern(any_to_any) as u32;
         Self {
             sets: sets.into_values(),
             zones,
@@ -109,7 +109,7 @@ impl Coverage {
     /// What covers traffic between two zones; says what [`Conduit::covers`]
     /// says.
     pub(super) fn of(&self, from: ZoneRef, to: ZoneRef) -> Covering {
-        const NONE: usize = 0;
+        const NONE: u32 = 0;
         let is_zone = |zone| matches!(zone, ZoneRef::Zone(_));
         let (a, b) = (index(from), index(to));
         let only = |is_covered: bool, set| if is_covered { set } else { NONE };
@@ -126,7 +126,10 @@ impl Coverage {
 
     /// The conduits of a covering, weakest first.
     pub(super) fn ranks(&self, covering: &Covering) -> Vec<Rank> {
-        let sets = covering.sets.iter().map(|set| self.sets[*set].as_slice());
+        let sets = covering
+            .sets
+            .iter()
+            .map(|set| self.sets[*set as usize].as_slice());
         let mut ranks = sets.collect::<Vec<_>>().concat();
         ranks.sort_unstable();
         ranks

@@ -1,6 +1,7 @@
 //! Pairs of zones and rows: what the conduits say of each pair, by port class.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use enforcer_common::cell::{Cell, Pair, Slot};
 use enforcer_common::layout::WORDS;
@@ -42,18 +43,22 @@ impl Rows {
         let unused = table.row(UNUSED, &[])?;
         let mut rows = vec![unused; zone_ids * zone_ids];
         let mut known = HashMap::new();
+        let mut last = None;
         for (from_id, from) in &zones {
             for (to_id, to) in &zones {
-                let default = default(policy, *from, *to);
-                let covering = coverage.of(*from, *to);
-                let row = match known.get(&(default, covering)) {
-                    Some(row) => *row,
-                    None => {
-                        let row = table.row(default, &coverage.ranks(&covering))?;
-                        known.insert((default, covering), row);
-                        row
-                    }
+                let key = (default(policy, *from, *to), coverage.of(*from, *to));
+                let row = match last {
+                    // Most pairs of a large policy have no conduit.
+                    Some((same, row)) if same == key => row,
+                    _ => match known.entry(key) {
+                        Entry::Occupied(row) => *row.get(),
+                        Entry::Vacant(new) => {
+                            let (default, covering) = key;
+                            *new.insert(table.row(default, &coverage.ranks(&covering))?)
+                        }
+                    },
                 };
+                last = Some((key, row));
                 rows[usize::from(from_id.0) * zone_ids + usize::from(to_id.0)] = row;
             }
         }

@@ -40,15 +40,16 @@ impl Services {
         let mut root = [0; HALF_WORDS as usize];
         for (protocol, entry) in (0..=255).zip(&mut root) {
             let edges = edges(protocol, &services);
-            *entry = protocol_entry(&classified(edges, &mut classes), &mut trie);
+            let starts = classified(edges, namers.len(), &mut classes);
+            room_for(classes.len(), "classes of services", MAX_TRIE)?;
+            *entry = protocol_entry(&starts, &mut trie);
         }
         trie.set_root(&root);
-        room_for(classes.len(), "classes of services", MAX_TRIE)?;
 
         let mut of_namers = vec![Vec::new(); policy.conduits.len() + policy.failsafe.len()];
         let classes = classes.into_values();
         for (class, bundles) in (0..).zip(&classes) {
-            for namer in bundles.iter().flat_map(|bundle| &namers[*bundle]) {
+            for namer in bundles.iter().flat_map(|bundle| &namers[bundle]) {
                 let named: &mut Vec<u16> = &mut of_namers[*namer];
                 // Several bundles may have the namer.
                 if named.last() != Some(&class) {
@@ -151,18 +152,46 @@ const fn icmp(family: IcmpFamily) -> u8 {
     }
 }
 
+/// The bundles that a port belongs to: one bit each. Ranges that lie in each
+/// other by the thousand would fill the memory as lists.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Bundles(Vec<u64>);
+
+impl Bundles {
+    fn none_of(bundles: usize) -> Self {
+        Self(vec![0; bundles.div_ceil(64)])
+    }
+
+    fn set(&mut self, bundle: Bundle, belongs: bool) {
+        let (word, bit) = (&mut self.0[bundle / 64], 1 << (bundle % 64));
+        *word = if belongs { *word | bit } else { *word & !bit };
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Bundle> {
+        let words = self.0.iter().enumerate();
+        words.flat_map(|(index, word)| {
+            let bits = (0..64).filter(move |bit| word & 1 << bit != 0);
+            bits.map(move |bit| index * 64 + bit)
+        })
+    }
+}
+
 /// From which port on which class holds.
-fn classified(edges: Edges, classes: &mut Interner<Vec<Bundle>>) -> Vec<(usize, u16)> {
-    let mut open: BTreeMap<Bundle, usize> = BTreeMap::new();
+fn classified(edges: Edges, bundles: usize, classes: &mut Interner<Bundles>) -> Vec<(usize, u16)> {
+    // Ranges of one bundle may overlap; an end never comes first.
+    let mut open = vec![0_usize; bundles];
+    let mut named = Bundles::none_of(bundles);
     let mut starts = Vec::with_capacity(edges.len());
     for (at, changes) in edges.into_iter().take_while(|(at, _)| *at < PORTS) {
         for (bundle, begins) in changes {
-            let count = open.entry(bundle).or_default();
-            // Ranges of one bundle may overlap; an end never comes first.
+            let count = &mut open[bundle];
             *count = if begins { *count + 1 } else { *count - 1 };
+            named.set(bundle, *count > 0);
         }
-        open.retain(|_, count| *count > 0);
-        starts.push((at, classes.intern(open.keys().copied().collect()) as u16));
+        starts.push((at, classes.intern(named.clone()) as u16));
+        if classes.len() > MAX_TRIE {
+            break;
+        }
     }
     starts
 }
