@@ -33,6 +33,7 @@ pub struct Check {
 
 /// What a valid policy needs.
 struct Needs {
+    zones: usize,
     conduits: usize,
     sizes: Sizes,
     memory: Memory,
@@ -81,6 +82,7 @@ fn needs(policy: &Policy) -> Result<Needs, Findings> {
         flows_new: FLOWS_NEW,
     };
     Ok(Needs {
+        zones: policy.zones.len(),
         conduits: policy.conduits.len(),
         sizes,
         memory: class.memory(capacity),
@@ -97,12 +99,12 @@ fn summary(source: &Source, findings: &Findings, needs: &Needs) -> String {
     format!(
         "\
 {}: valid, {findings}; {place}
-  {} zones, {} conduits, {} KiB of tables
+  {}, {}, {} KiB of tables
   {} of kernel memory: {} tables, {} counters, {} flows
 ",
         source.path().display(),
-        sizes.zone_ids.saturating_sub(2),
-        needs.conduits,
+        counted(needs.zones, "zone"),
+        counted(needs.conduits, "conduit"),
         sizes.blocks.div_ceil(2),
         mib(memory.total()),
         mib(memory.tables),
@@ -124,6 +126,11 @@ fn record(findings: &Findings, source: &Source, needs: Option<&Needs>) -> Value 
         record["for_this_machine"] = needs.is_for_this_machine.into();
     }
     record
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 fn mib(bytes: u64) -> String {

@@ -24,6 +24,7 @@ pub use apply::{Applied, apply};
 pub use detach::detach;
 pub use error::ControllerError;
 pub use explain::{Explanation, explain};
+pub use grow::{capacity, tables};
 pub use instance::Instance;
 pub use machine::{machine, machine_for};
 pub use query::Query;

@@ -261,7 +261,7 @@ mod tests {
         let error = pins.sets().unwrap_err().to_string();
         assert!(error.contains("map layout 999"), "{error}");
         pins.remove_all_sets().unwrap();
-        assert_eq!(pins.sets().unwrap(), []);
+        assert!(pins.sets().unwrap().is_empty());
     }
 
     #[test]
