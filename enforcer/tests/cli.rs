@@ -1,5 +1,7 @@
 //! Arguments, output and exit codes, as far as they need no root.
 
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;

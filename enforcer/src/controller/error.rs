@@ -30,7 +30,7 @@ pub enum ControllerError {
     #[error("no policy is active: run `enforcer apply POLICY`")]
     NothingActive,
     /// The kernel enforces a policy that nobody knows.
-    #[error("generation {generation} is active, but {} does not tell which policy that is; `enforcer detach` opens the network, then apply again", .path.display())]
+    #[error("generation {generation} is active, but {} does not tell which policy that is: run `enforcer detach`, which opens the network, then apply again", .path.display())]
     NoState {
         /// The active generation.
         generation: u32,
@@ -38,7 +38,7 @@ pub enum ControllerError {
         path: PathBuf,
     },
     /// A state file does not hold what it should.
-    #[error("{} is damaged or from another version", .path.display())]
+    #[error("{} is damaged or from another version of enforcer: run `enforcer detach`, which opens the network, then apply again", .path.display())]
     BadState {
         /// Which.
         path: PathBuf,

@@ -6,6 +6,7 @@
 
 use crate::compile::size::{SizeClass, Sizes};
 use crate::compile::{Image, compile};
+use crate::kernel::KernelError;
 use crate::kernel::links;
 use crate::kernel::maps::{Capacity, Tables};
 use crate::kernel::set::Set;
@@ -28,23 +29,37 @@ pub fn make_room(
         return Ok(Active { set: old, record });
     }
     let current = recompiled(&record)?;
-    let both = largest(current.sizes(), image.sizes());
-    let mut set = Set::create(
-        &instance.pins,
-        old.number() + 1,
-        &capacity(both),
-        Some(&old),
-    )?;
-    let staged = set.maps.stage(&tables(&current), record.generation)?;
-    set.maps.activate(staged);
-    set.copy_counters(&old, &current.zones)?;
+    let number = old.number() + 1;
+    let set = match copied(instance, &old, (&record, &current), (image, number)) {
+        Ok(set) => set,
+        Err(error) => {
+            // What cannot be removed now, the next apply removes.
+            let _ = instance.pins.remove_set(number);
+            return Err(error.into());
+        }
+    };
     // From here on an interrupted move is finished, not undone.
-    instance.pins.publish(set.number())?;
+    instance.pins.publish(number)?;
     for attached in links::list(&instance.pins)? {
         attached.refresh(&set)?;
     }
     instance.pins.remove_set(old.number())?;
     Ok(Active { set, record })
+}
+
+/// A set with the policy in force and its counts, with room for another image.
+fn copied(
+    instance: &Instance,
+    old: &Set,
+    (record, current): (&Record, &Image),
+    (next, number): (&Image, u32),
+) -> Result<Set, KernelError> {
+    let capacity = capacity(largest(current.sizes(), next.sizes()));
+    let mut set = Set::create(&instance.pins, number, &capacity, Some(old))?;
+    let staged = set.maps.stage(&tables(current), record.generation)?;
+    set.maps.activate(staged);
+    set.copy_counters(old, &current.zones)?;
+    Ok(set)
 }
 
 /// The policy in a record.

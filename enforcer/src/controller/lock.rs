@@ -1,8 +1,10 @@
 //! One change at a time.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -17,18 +19,20 @@ impl Lock {
     /// Takes the lock, or says who holds it.
     pub fn take(path: &Path) -> Result<Self, ControllerError> {
         let mut options = OpenOptions::new();
-        // The text in it belongs to the holder: it is not truncated here.
+        // The text in it belongs to the holder: it is not truncated here. Who
+        // can open the file can lock it: nobody else should.
         let file = options
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
+            .mode(0o600)
             .open(path);
         let file = file.map_err(failed("open", path))?;
         let mut locked = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(locked) => locked,
-            Err((mut file, Errno::EWOULDBLOCK)) => {
-                let pid = holder(&mut file);
+            Err((_, Errno::EWOULDBLOCK)) => {
+                let pid = holder(path);
                 return Err(ControllerError::Busy { pid });
             }
             Err((_, errno)) => return Err(failed("lock", path)(errno.into())),
@@ -42,10 +46,22 @@ impl Lock {
     }
 }
 
-fn holder(file: &mut File) -> Option<u32> {
-    let mut text = String::new();
-    file.read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+/// The process that holds the lock.
+///
+/// It writes its id a moment after it has taken the lock; until then the id of
+/// an earlier process stands there, which has ended.
+fn holder(path: &Path) -> Option<u32> {
+    const ATTEMPTS: u32 = 20;
+    const PAUSE: Duration = Duration::from_millis(5);
+    for _ in 0..ATTEMPTS {
+        let text = fs::read_to_string(path).ok()?;
+        let pid = text.trim().parse().ok();
+        if pid.is_some_and(|pid: u32| Path::new(&format!("/proc/{pid}")).exists()) {
+            return pid;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    None
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use aya::programs::SchedClassifier;
 use aya_obj::generated::bpf_attach_type::{BPF_TCX_EGRESS, BPF_XDP};
-use aya_obj::generated::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
+use aya_obj::generated::{BPF_F_BEFORE, XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
 
 use super::error::KernelError;
 use super::filter;
@@ -81,7 +81,8 @@ pub fn attach(
     let (side, program, attach_type, flags) = match hook {
         Hook::Xdp => (Side::Ingress, XDP, BPF_XDP, XDP_FLAGS_DRV_MODE),
         Hook::XdpGeneric => (Side::Ingress, XDP, BPF_XDP, XDP_FLAGS_SKB_MODE),
-        Hook::Egress => (Side::Egress, EGRESS, BPF_TCX_EGRESS, 0),
+        // Before the programs of others, so that none lets a packet out first.
+        Hook::Egress => (Side::Egress, EGRESS, BPF_TCX_EGRESS, BPF_F_BEFORE),
     };
     let path = pins.links().join(side.file_name(interface.ifindex));
     let program_path = set.program(program);

@@ -148,3 +148,85 @@ fn failed(program: &'static str, source: ProgramError) -> KernelError {
         source: Box::new(source),
     }
 }
+
+#[cfg(all(test, feature = "root-tests"))]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Instant;
+
+    use enforcer_common::layout::Layout;
+
+    use super::*;
+
+    const CAPACITY: Capacity = Capacity {
+        blocks: 16,
+        slots: 64,
+        zones: 16,
+    };
+
+    fn names() -> (BTreeMap<u16, String>, BTreeMap<u32, String>) {
+        let zones = [(0, "unknown"), (1, "self")].map(|(id, name)| (id, name.to_owned()));
+        (zones.into(), [(0, "(no-conduit)".to_owned())].into())
+    }
+
+    #[test]
+    fn the_kernel_ticks_as_often_as_it_says() {
+        let mut object = object::load(&CAPACITY, &[]).unwrap();
+        let per_second = f64::from(clock::ticks_per_second().unwrap());
+        let (first, started) = (object.now_ticks().unwrap(), Instant::now());
+        std::thread::sleep(Duration::from_secs(2));
+        let (last, elapsed) = (object.now_ticks().unwrap(), started.elapsed());
+        let measured = (last - first) as f64 / elapsed.as_secs_f64();
+        // A test-run takes a while, and nobody knows when in it the program ran.
+        assert!(
+            (measured / per_second - 1.0).abs() < 0.1,
+            "{measured} ticks per second, not {per_second}"
+        );
+    }
+
+    #[test]
+    fn empty_tables_drop_everything_in_both_hooks() {
+        let (zones, slots) = names();
+        let tables = Tables {
+            blocks: &[],
+            layout: &Layout::default(),
+            zones: &zones,
+            slots: &slots,
+        };
+        let mut trial = Trial::start(&CAPACITY, &tables).unwrap();
+        assert_eq!(trial.maps.generation(), 1);
+        trial.replace(&tables).unwrap();
+        assert_eq!(trial.maps.generation(), 2);
+        // An EtherType that nobody has.
+        let frame = [[0xff; 14], [0; 14], [0; 14], [0; 14], [0; 14]].concat();
+        let (xdp_drop, tc_act_shot) = (1, 2);
+        assert_eq!(trial.run_xdp(&frame, 0, 1).unwrap().action, xdp_drop);
+        assert_eq!(
+            trial.run_egress(&frame, (0, 1), 1).unwrap().action,
+            tc_act_shot
+        );
+        let drops = trial.maps.drops.read().unwrap();
+        let counted: Vec<_> = drops
+            .iter()
+            .map(|drop| (drop.reason.as_str(), drop.packets, drop.to.as_str()))
+            .collect();
+        assert_eq!(counted, [("unknown-ethertype", 2, "-")]);
+    }
+
+    #[test]
+    fn a_policy_that_does_not_fit_is_refused() {
+        let (zones, slots) = names();
+        let mut tables = Tables {
+            blocks: &[[0; 256]; 17],
+            layout: &Layout::default(),
+            zones: &zones,
+            slots: &slots,
+        };
+        assert!(!tables.fit(&CAPACITY));
+        assert!(Trial::start(&CAPACITY, &tables).is_err());
+        tables.blocks = &[];
+        let slots = [(64, "beyond".to_owned())].into();
+        tables.slots = &slots;
+        assert!(!tables.fit(&CAPACITY));
+    }
+}
