@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use xtask::lab::{Family, Service, succeeded};
 
-use crate::network::{Net, PASSES, policy};
+use crate::network::{Net, PASSES, large, policy};
 
 /// Both policies allow this one; its answer comes after those sent for before.
 const ALWAYS: u16 = 1000;
@@ -17,45 +17,35 @@ const ONLY_A: u16 = 1001;
 const ONLY_B: u16 = 1002;
 const NEVER: u16 = 1003;
 
-const KILLS: u32 = 64;
+const CONDUITS_A: [&str; 2] = [
+    "id: always, from: office, to: plant, services: udp/1000",
+    "id: only, from: office, to: plant, services: udp/1001",
+];
+const CONDUITS_B: [&str; 2] = [
+    "id: always, from: office, to: plant, services: udp/1000",
+    "id: only, from: office, to: plant, services: udp/1002",
+];
 
 #[test]
 fn a_killed_apply_leaves_the_old_policy_or_the_new_one() {
     let net = serving();
-    let files = [ONLY_A, ONLY_B].map(|port| policy_file(&net, port));
-    let usual = usual_duration(&net, &files);
+    let files = small_files(&net);
+    kill_applies(&net, &files, 64);
+}
 
-    let mut seen = [BTreeSet::new(), BTreeSet::new()];
-    for round in 0..KILLS {
-        let next = (round % 2) as usize;
-        kill_apply(&net, &files[next], usual * 5 / 4 * round / KILLS);
-        let family = Family::BOTH[(round / 2 % 2) as usize];
-        let active = active(&net, family);
-        assert!(
-            active == ONLY_A || active == ONLY_B,
-            "round {round}: {active}"
-        );
-        seen[next].insert(active);
-        if round % 8 == 7 {
-            apply(&net, &files[1 - next]);
-            assert_eq!(
-                self::active(&net, family),
-                [ONLY_B, ONLY_A][next],
-                "round {round}"
-            );
-        }
-    }
-    // Otherwise every kill came too early or too late to tell anything.
-    assert!(
-        seen.iter().any(|ports| ports.len() == 2),
-        "{usual:?}: {seen:?}"
-    );
+/// The second policy needs larger maps, so each apply replaces maps and programs.
+#[test]
+fn a_killed_apply_that_moves_to_other_maps_leaves_one_whole_policy() {
+    let net = serving();
+    let small = policy_file(&net, &policy(&CONDUITS_A), ONLY_A);
+    let large = policy_file(&net, &large(&CONDUITS_B), ONLY_B);
+    kill_applies(&net, &[small, large], 64);
 }
 
 #[test]
 fn after_a_killed_first_apply_the_next_one_works() {
     let net = serving();
-    let files = [ONLY_A, ONLY_B].map(|port| policy_file(&net, port));
+    let files = small_files(&net);
     let started = Instant::now();
     apply(&net, &files[0]);
     let usual = started.elapsed();
@@ -71,7 +61,7 @@ fn after_a_killed_first_apply_the_next_one_works() {
 #[test]
 fn a_killed_detach_can_be_repeated() {
     let net = serving();
-    let file = policy_file(&net, ONLY_A);
+    let file = policy_file(&net, &policy(&CONDUITS_A), ONLY_A);
     let rounds = 8;
     let mut usual = Duration::from_millis(50);
     for round in 0..rounds {
@@ -96,12 +86,40 @@ fn serving() -> Net {
     net
 }
 
-fn policy_file(net: &Net, port: u16) -> String {
-    let always = format!("id: always, from: office, to: plant, services: udp/{ALWAYS}");
-    let only = format!("id: only, from: office, to: plant, services: udp/{port}");
-    let policy = policy(&[&always, &only]);
-    let file = net.enforcer.policy_file(&format!("only-{port}"), &policy);
+fn small_files(net: &Net) -> [String; 2] {
+    [(CONDUITS_A, ONLY_A), (CONDUITS_B, ONLY_B)]
+        .map(|(conduits, port)| policy_file(net, &policy(&conduits), port))
+}
+
+/// A file with the policy of which `port` is typical.
+fn policy_file(net: &Net, policy: &str, port: u16) -> String {
+    let file = net.enforcer.policy_file(&format!("only-{port}"), policy);
     file.unwrap().display().to_string()
+}
+
+/// Kills applies of two policies in turn, each a bit later after its start.
+///
+/// The first policy allows [`ONLY_A`], the second [`ONLY_B`].
+fn kill_applies(net: &Net, files: &[String; 2], kills: u32) {
+    let usual = usual_duration(net, files);
+    let mut seen = [BTreeSet::new(), BTreeSet::new()];
+    for round in 0..kills {
+        let next = (round % 2) as usize;
+        kill_apply(net, &files[next], usual * 5 / 4 * round / kills);
+        let family = Family::BOTH[(round / 2 % 2) as usize];
+        seen[next].insert(active(net, family));
+        if round % 8 == 7 {
+            apply(net, &files[1 - next]);
+            assert_eq!(active(net, family), [ONLY_B, ONLY_A][next], "round {round}");
+            let mut programs = net.xdp_programs();
+            assert_eq!(programs.len(), 3, "one on each interface");
+            programs.dedup();
+            assert_eq!(programs.len(), 1, "the same everywhere");
+        }
+    }
+    // Otherwise every kill came too early or too late to tell anything.
+    let both = seen.iter().any(|ports| ports.len() == 2);
+    assert!(both, "{usual:?}: {seen:?}");
 }
 
 fn apply(net: &Net, file: &str) {

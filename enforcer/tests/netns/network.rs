@@ -118,6 +118,25 @@ zones:
     with_conduits(head, conduits)
 }
 
+/// Like [`policy`], with more zones and conduits than the smallest maps hold.
+pub fn large(conduits: &[&str]) -> String {
+    let mut head = policy(&[]);
+    let mut all: Vec<_> = conduits.iter().map(|it| (*it).to_owned()).collect();
+    for cell in 0..40 {
+        head += &format!(
+            "  cell-{cell}: {{ match: [{{ interface: plc0, prefix: 10.99.{cell}.0/24 }}] }}\n"
+        );
+        for port in 0..10 {
+            all.push(format!(
+                "id: cell-{cell}-{port}, from: office, to: cell-{cell}, services: tcp/{}",
+                1000 + 7 * cell + port
+            ));
+        }
+    }
+    let all: Vec<_> = all.iter().map(String::as_str).collect();
+    with_conduits(&head, &all)
+}
+
 /// `head` and a list of conduits.
 pub fn with_conduits(head: &str, conduits: &[&str]) -> String {
     if conduits.is_empty() {
