@@ -103,7 +103,11 @@ impl Columns<'_> {
         } else if meaning.is_router() {
             ZoneId::SELF.0
         } else {
-            self.destination(signature)
+            match self.destination(signature) {
+                // No route tells which of several zones a group is in.
+                AddressClass::BY_ROUTE if meaning.is_group() => ZoneId::SELF.0,
+                zone => zone,
+            }
         };
         AddressClass {
             destination,

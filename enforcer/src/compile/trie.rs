@@ -109,3 +109,50 @@ impl Trie {
 const fn block_len() -> usize {
     HALF_WORDS as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A prefix of an IPv4 address.
+    fn v4(address: u32, len: u32, value: u16) -> Prefix {
+        Prefix {
+            bits: u128::from(address) << 96,
+            len,
+            value,
+        }
+    }
+
+    #[test]
+    fn equal_blocks_are_shared() {
+        // The root takes 256 blocks; each address alone would take two more.
+        let cases = [
+            (vec![], 256),
+            (vec![v4(0x0a00_0000, 8, 1)], 256),
+            (vec![v4(0x0a00_0000, 24, 1)], 257),
+            (vec![v4(0x0a00_0001, 32, 1)], 258),
+            (vec![v4(0x0a00_0001, 32, 1), v4(0x0b00_0001, 32, 1)], 258),
+            (vec![v4(0x0a00_0001, 32, 1), v4(0x0b00_0001, 32, 2)], 260),
+            // What a prefix repeats takes no block.
+            (vec![v4(0x0a00_0000, 8, 1), v4(0x0a00_0001, 32, 1)], 256),
+            (vec![v4(0x0a00_0000, 32, 1), v4(0x0a00_0001, 32, 1)], 258),
+        ];
+        for (prefixes, want) in cases {
+            let trie = Trie::of_prefixes(16, &prefixes, 0);
+            assert_eq!(trie.finish("").unwrap().len(), want, "{prefixes:?}");
+        }
+    }
+
+    #[test]
+    fn a_trie_beyond_its_pointers_is_refused() {
+        let scattered = |count: u32| {
+            let prefixes =
+                (0..count).map(|index| v4(index << 16 | index, 32, index as u16 % 7 + 1));
+            Trie::of_prefixes(16, &prefixes.collect::<Vec<_>>(), 0).finish("blocks")
+        };
+        assert!(scattered(10_000).is_ok());
+        let findings = scattered(32_000).unwrap_err();
+        let finding = findings.iter().next().unwrap();
+        assert_eq!(finding.kind.code(), "no-room");
+    }
+}

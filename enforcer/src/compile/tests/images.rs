@@ -131,3 +131,29 @@ fn every_table_can_be_indexed() {
     assert_eq!(sizes.blocks as usize, image.blocks.len());
     assert_eq!((sizes.zone_ids, sizes.slots), (3, Slot::ESSENTIAL.0 + 8));
 }
+
+#[test]
+fn numbers_run_out() {
+    let policy = policy("zones: { a: { match: { interface: eth0 } } }");
+    let cases = [
+        (r#"{"zones":{"old":2047},"conduits":{}}"#, true),
+        (r#"{"zones":{"old":2048},"conduits":{}}"#, false),
+        (r#"{"zones":{"old":4294967295},"conduits":{}}"#, false),
+        (r#"{"zones":{},"conduits":{"old":131071}}"#, true),
+        (r#"{"zones":{},"conduits":{"old":131072}}"#, false),
+    ];
+    for (stored, fits) in cases {
+        let mut numbering: Numbering = serde_json::from_str(stored).unwrap();
+        match compile(&policy, &machine(), &mut numbering) {
+            Ok(image) => {
+                assert!(fits, "{stored}");
+                // The lowest number that is free.
+                assert_eq!(image.zones[&2], "a", "{stored}");
+            }
+            Err(findings) => {
+                assert!(!fits, "{stored}");
+                assert_eq!(codes(&findings), ["no-room"], "{stored}");
+            }
+        }
+    }
+}

@@ -230,6 +230,19 @@ fn a_zone_may_claim_all_groups() {
 }
 
 #[test]
+fn a_group_that_several_zones_claim_stays_with_the_router() {
+    let compiled = compiled(
+        "zones:
+           left:  { match: { prefix: 239.1.0.0/16, interface: eth0 } }
+           right: { match: { prefix: 239.1.0.0/16, interface: eth1 } }",
+    );
+    assert_eq!(compiled.destination("239.1.2.3"), "self");
+    // What the router sends goes to the zone of the link.
+    assert_eq!(compiled.source(10, "", "239.1.2.3"), "!left");
+    assert_eq!(compiled.source(11, "", "239.1.2.3"), "!right");
+}
+
+#[test]
 fn failsafe_bits_are_those_of_all_prefixes_around() {
     let compiled = compiled(
         "zones:
