@@ -1,5 +1,6 @@
 //! Which traffic passes between zones.
 
+use serde_json::json;
 use xtask::lab::{Family, Outcome, Service};
 
 use Service::{Ping, Tcp, Udp};
@@ -22,6 +23,22 @@ fn answers_pass_but_new_flows_do_not() {
     ]);
     assert!(net.drops("plant", "office", "no-conduit") >= 6);
     assert!(net.passed("office-reads") > 0);
+}
+
+/// Senders leave it to the network to cut such data into packets.
+#[test]
+fn long_transfers_lose_no_packet() {
+    let net = Net::under(&policy(&[
+        "id: copy, from: office, to: plant, services: tcp/445",
+    ]));
+    let block: Vec<u8> = (0..=255).cycle().take(64 * 1024).collect();
+    for family in Family::BOTH {
+        let mut connection = net.lab.connect("office", "plant", 445, family).unwrap();
+        for _ in 0..64 {
+            connection.exchange(&block).unwrap();
+        }
+    }
+    assert_eq!(net.enforcer.counters().unwrap()["drops"], json!([]));
 }
 
 #[test]
