@@ -40,7 +40,8 @@ pub struct Applied {
 pub fn apply(instance: &Instance, source: &Source) -> Result<Applied, ControllerError> {
     let (policy, warnings) = policy::parse(source).map_err(ControllerError::Rejected)?;
     programs::check_privileges("applying a policy")?;
-    instance.pins.check_mount()?;
+    programs::check_kernel()?;
+    instance.pins.check()?;
     let _lock = Lock::take(&instance.lock)?;
     instance.pins.prepare()?;
 

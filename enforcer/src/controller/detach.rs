@@ -11,7 +11,7 @@ use super::{programs, settle};
 /// attached.
 pub fn detach(instance: &Instance) -> Result<usize, ControllerError> {
     programs::check_privileges("detaching programs")?;
-    instance.pins.check_mount()?;
+    instance.pins.check()?;
     let _lock = Lock::take(&instance.lock)?;
     let attached = links::list(&instance.pins)?;
     let count = attached

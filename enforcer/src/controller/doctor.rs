@@ -86,7 +86,7 @@ fn tcx() -> Finding {
 }
 
 fn pins(instance: &Instance) -> Finding {
-    match instance.pins.check_mount() {
+    match instance.pins.check() {
         Ok(()) => good(format!(
             "pins: {} is usable",
             instance.pins.folder().display()

@@ -29,6 +29,8 @@ impl Instance {
 
     /// One below a folder, in which `bpf` is a BPF file system.
     pub fn under(root: &Path) -> Self {
+        // Links among the pins need absolute paths.
+        let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
         Self {
             pins: Pins::new(root.join("bpf"), root.join("bpf")),
             store: Store::new(root.join("state")),

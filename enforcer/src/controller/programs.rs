@@ -9,7 +9,6 @@ use crate::kernel::probe;
 use crate::kernel::set::Set;
 use crate::policy::model;
 
-use super::error::ControllerError;
 use super::instance::Instance;
 
 /// The interfaces that get programs, and the ingress hook of each.
@@ -135,9 +134,17 @@ fn undo(instance: &Instance, before: &[Attached]) -> Result<(), KernelError> {
 }
 
 /// Fails early and clearly without the privileges that all else needs.
-pub fn check_privileges(action: &'static str) -> Result<(), ControllerError> {
+pub fn check_privileges(action: &'static str) -> Result<(), KernelError> {
     match probe::missing_capabilities() {
-        Ok(missing) if !missing.is_empty() => Err(KernelError::NotPermitted { action }.into()),
+        Ok(missing) if !missing.is_empty() => Err(KernelError::NotPermitted { action }),
         _ => Ok(()),
+    }
+}
+
+/// Fails early and clearly on a kernel that lacks what the programs need.
+pub fn check_kernel() -> Result<(), KernelError> {
+    match probe::is_at_least(5, 15) {
+        true => Ok(()),
+        false => Err(KernelError::TooOld(probe::release().unwrap_or_default())),
     }
 }

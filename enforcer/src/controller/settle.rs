@@ -43,7 +43,7 @@ pub fn settle(instance: &Instance) -> Result<Option<Active>, ControllerError> {
 
 /// What is in force, without changing anything.
 pub fn active(instance: &Instance) -> Result<Option<Active>, ControllerError> {
-    instance.pins.check_mount()?;
+    instance.pins.check()?;
     let Some(number) = instance.pins.current()? else {
         return Ok(None);
     };

@@ -92,7 +92,7 @@ pub fn status(instance: &Instance) -> Result<Option<Status>, ControllerError> {
 
 /// What has been counted since the first apply, without zeroes.
 pub fn counters(instance: &Instance) -> Result<Counters, ControllerError> {
-    instance.pins.check_mount()?;
+    instance.pins.check()?;
     let number = instance
         .pins
         .current()?
@@ -110,6 +110,7 @@ fn enforced(
     interfaces: &[Interface],
     attached: &[Attached],
 ) -> Vec<InterfaceStatus> {
+    let loaded = probe::programs();
     let mut found = Vec::new();
     for enforced in &record.interfaces {
         let now = interfaces
@@ -118,7 +119,10 @@ fn enforced(
         let here = attached
             .iter()
             .filter(|one| one.ifindex == enforced.ifindex);
-        let programs = here.filter_map(|one| Some((one.side, probe::program(one.program_id?)?)));
+        let programs = here.filter_map(|one| {
+            let program = loaded.get(&one.program_id?)?;
+            Some((one.side, program.clone()))
+        });
         let programs: Vec<_> = programs.collect();
         let ingress = programs.iter().find(|(side, _)| *side == Side::Ingress);
         found.push(InterfaceStatus {

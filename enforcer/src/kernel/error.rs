@@ -25,8 +25,11 @@ pub enum KernelError {
         /// What was attempted.
         action: &'static str,
     },
+    /// The running kernel lacks what the programs need.
+    #[error("Linux {0} is too old: enforcer needs 5.15 or later")]
+    TooOld(String),
     /// The verifier, or something before it, refused a program.
-    #[error("the kernel refuses program `{program}` ({refusal}); Linux 5.15 or later is needed\n{}", end_of(.log))]
+    #[error("the kernel refuses program `{program}`, which needs Linux 5.15 ({refusal}):\n{}", end_of(.log))]
     Refused {
         /// Its name.
         program: &'static str,
@@ -89,6 +92,9 @@ pub enum KernelError {
     /// The folder for pins is not in a BPF file system.
     #[error("{} is not a BPF file system: mount one with `mount -t bpf bpf {}`", .0.display(), .0.display())]
     NotBpffs(PathBuf),
+    /// Somebody else has put something where the pins belong.
+    #[error("{} is no folder of this user's: remove it, then try again", .0.display())]
+    ForeignFolder(PathBuf),
     /// A file, folder or pin.
     #[error("cannot {action} {}", .path.display())]
     Pin {

@@ -126,11 +126,6 @@ impl Attached {
         remove_file(&self.path)
     }
 
-    /// Whether the program is attached by a filter, not by a link.
-    pub fn is_filter(&self) -> bool {
-        self.is_filter
-    }
-
     fn refresh_filter(&self, program: &Path) -> Result<(), KernelError> {
         let current = fs::read_link(&self.path).map_err(failed("read", &self.path))?;
         if current == program {
@@ -170,7 +165,7 @@ fn attach_filter(path: &Path, program: &Path, interface: &Interface) -> Result<(
 
 /// Lets the mark of a filter lead to the program that it runs.
 fn mark(path: &Path, program: &Path) -> Result<(), KernelError> {
-    let new = path.with_extension("").with_file_name("new");
+    let new = path.with_file_name("new");
     remove_file(&new)?;
     symlink(program, &new).map_err(failed("create", &new))?;
     fs::rename(&new, path).map_err(failed("replace", path))

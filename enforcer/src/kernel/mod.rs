@@ -5,6 +5,7 @@
 //! and maps, pinned in a folder of its own below [`pins::Pins`].
 
 mod btf;
+mod cells;
 pub mod clock;
 pub mod counters;
 mod error;

@@ -10,11 +10,12 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use enforcer_common::limits::LAYOUT_VERSION;
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use nix::unistd::geteuid;
 
 use super::error::{KernelError, is_denied};
 use super::shape::Shape;
@@ -46,10 +47,11 @@ impl Pins {
         &self.folder
     }
 
-    /// Checks that the BPF file system is there.
-    pub fn check_mount(&self) -> Result<(), KernelError> {
+    /// Checks that the BPF file system is there, and that the folder in it is
+    /// not one that another user has put there.
+    pub fn check(&self) -> Result<(), KernelError> {
         match statfs(&self.mount) {
-            Ok(found) if found.filesystem_type() == BPF_FS_MAGIC => Ok(()),
+            Ok(found) if found.filesystem_type() == BPF_FS_MAGIC => self.check_owner(),
             Err(nix::Error::EACCES) => Err(KernelError::NotPermitted {
                 action: "looking at the pins",
             }),
@@ -57,9 +59,21 @@ impl Pins {
         }
     }
 
+    /// Everybody can create folders in a BPF file system that is mounted without
+    /// `mode=700`.
+    fn check_owner(&self) -> Result<(), KernelError> {
+        match fs::symlink_metadata(&self.folder) {
+            Ok(found) if found.uid() != 0 && found.uid() != geteuid().as_raw() => {
+                Err(KernelError::ForeignFolder(self.folder.clone()))
+            }
+            Ok(found) if !found.is_dir() => Err(KernelError::ForeignFolder(self.folder.clone())),
+            _ => Ok(()),
+        }
+    }
+
     /// Creates the folders.
     pub fn prepare(&self) -> Result<(), KernelError> {
-        self.check_mount()?;
+        self.check()?;
         for folder in [self.folder.clone(), self.links()] {
             fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
         }

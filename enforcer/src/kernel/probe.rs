@@ -1,5 +1,6 @@
 //! What this machine can do, and what runs on it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -22,10 +23,15 @@ pub struct Program {
     pub tag: String,
 }
 
+/// Every program that is loaded, by id.
+pub fn programs() -> BTreeMap<u32, Program> {
+    let programs = loaded_programs().flatten().map(described);
+    programs.map(|program| (program.id, program)).collect()
+}
+
 /// The program with an id, if it is loaded.
 pub fn program(id: u32) -> Option<Program> {
-    let infos = loaded_programs();
-    infos.flatten().find(|info| info.id() == id).map(described)
+    programs().remove(&id)
 }
 
 /// The program that is pinned at `path`.
