@@ -14,6 +14,14 @@ pub enum Family {
 impl Family {
     /// Both, the older one first.
     pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    /// The family of `address`.
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
 }
 
 /// One network: a /24 and a /64 on one interface of the router, and one host.

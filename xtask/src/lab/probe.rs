@@ -14,6 +14,11 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, connect, getsockopt, socket,
 };
 
+use crate::lab::network::Family;
+
+const QUESTION: &[u8] = b"a question";
+const ICMP_HEADER_LEN: usize = 8;
+
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Service {
@@ -80,15 +85,15 @@ impl Client {
     pub fn ask(self, patience: Duration) -> Result<Outcome> {
         let result = match self.service {
             Service::Tcp(_) => self.connect(patience).and_then(|mut connection| {
-                connection.exchange(b"a question")?;
-                connection.exchange(b"and another")
+                connection.exchange(QUESTION)?;
+                connection.exchange(QUESTION)
             }),
             Service::Udp(_) => self.datagrams(patience).and_then(|socket| {
-                socket.send(b"a question")?;
-                receive(&socket, b"a question")
+                socket.send(QUESTION)?;
+                receive(&socket, QUESTION)
             }),
             Service::Ping => {
-                let family = usize::from(self.to.is_ipv6());
+                let family = Family::of(self.to.ip());
                 self.datagrams(patience)
                     .and_then(|socket| ping(&socket, family))
             }
@@ -155,17 +160,20 @@ impl Connection {
     }
 }
 
-/// Sends an echo request; the kernel fills in id and checksum, and keeps other replies away.
-fn ping(socket: &UdpSocket, family: usize) -> io::Result<()> {
-    const ECHO_REQUEST: [u8; 2] = [8, 128];
-    const ECHO_REPLY: [u8; 2] = [0, 129];
-    let mut message = *b"tccsidsq a question";
-    message[..8].copy_from_slice(&[ECHO_REQUEST[family], 0, 0, 0, 0, 0, 0, 1]);
-    socket.send(&message)?;
+/// Sends an echo request; the kernel fills in checksum and id, and keeps other replies away.
+fn ping(socket: &UdpSocket, family: Family) -> io::Result<()> {
+    let (request, reply) = match family {
+        Family::V4 => (8, 0),
+        Family::V6 => (128, 129),
+    };
+    socket.send(&[&[request, 0, 0, 0, 0, 0, 0, 1], QUESTION].concat())?;
     let mut answer = [0; 64];
     let length = socket.recv(&mut answer)?;
-    same(&answer[..1], &ECHO_REPLY[family..=family])?;
-    same(&answer[8..length.max(8)], &message[8..])
+    same(&answer[..1], &[reply])?;
+    same(
+        &answer[ICMP_HEADER_LEN..length.max(ICMP_HEADER_LEN)],
+        QUESTION,
+    )
 }
 
 fn receive(socket: &UdpSocket, want: &[u8]) -> io::Result<()> {

@@ -189,11 +189,7 @@ impl Topology {
     ///
     /// Tells whether it arrives: [`Outcome::Answered`] or [`Outcome::Silent`].
     pub fn spoof(&self, from: &str, claimed: IpAddr, to: &str, port: u16) -> Result<Outcome> {
-        let family = if claimed.is_ipv4() {
-            Family::V4
-        } else {
-            Family::V6
-        };
+        let family = Family::of(claimed);
         let target = SocketAddr::new(self.address(from, to, family), port);
         let watch = self.host(to).namespace();
         let socket = watch.run(move || bind_shared(target))?;
