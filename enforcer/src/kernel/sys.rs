@@ -112,25 +112,25 @@ pub fn update_batch<V: Pod>(map: BorrowedFd<'_>, keys: &[u32], values: &[V]) -> 
 }
 
 #[repr(C)]
-struct PathArguments<const COMMAND: u32> {
+struct AtPath<const COMMAND: u32> {
     path: u64,
     fd: u32,
     flags: u32,
 }
 
 // SAFETY: `repr(C)`, no padding, as in `union bpf_attr` (objects in bpffs).
-unsafe impl Arguments for PathArguments<{ bpf_cmd::BPF_OBJ_GET as u32 }> {
+unsafe impl Arguments for AtPath<{ bpf_cmd::BPF_OBJ_GET as u32 }> {
     const COMMAND: bpf_cmd = bpf_cmd::BPF_OBJ_GET;
 }
 // SAFETY: as above.
-unsafe impl Arguments for PathArguments<{ bpf_cmd::BPF_OBJ_PIN as u32 }> {
+unsafe impl Arguments for AtPath<{ bpf_cmd::BPF_OBJ_PIN as u32 }> {
     const COMMAND: bpf_cmd = bpf_cmd::BPF_OBJ_PIN;
 }
 
 /// Opens what is pinned at `path`.
 pub fn open_pin(path: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(path.as_os_str().as_bytes())?;
-    let mut arguments = PathArguments::<{ bpf_cmd::BPF_OBJ_GET as u32 }> {
+    let mut arguments = AtPath::<{ bpf_cmd::BPF_OBJ_GET as u32 }> {
         path: path.as_ptr().addr() as u64,
         fd: 0,
         flags: 0,
@@ -141,7 +141,7 @@ pub fn open_pin(path: &Path) -> io::Result<OwnedFd> {
 /// Pins an object at `path`.
 pub fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;
-    let mut arguments = PathArguments::<{ bpf_cmd::BPF_OBJ_PIN as u32 }> {
+    let mut arguments = AtPath::<{ bpf_cmd::BPF_OBJ_PIN as u32 }> {
         path: path.as_ptr().addr() as u64,
         fd: object.as_raw_fd() as u32,
         flags: 0,
