@@ -148,4 +148,14 @@ impl AddressClass {
     pub const GROUP: u16 = 1;
     /// Half-words a class takes in its table.
     pub const HALF_WORDS: u32 = 4;
+
+    /// The class whose table entry is these bits.
+    #[inline(always)]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self {
+            destination: bits as u16,
+            flags: (bits >> 16) as u16,
+            failsafes: (bits >> 32) as u16,
+        }
+    }
 }

@@ -138,10 +138,10 @@ impl Judgement {
 
 /// Looks up both ends.
 #[inline(always)]
-pub fn ends(tables: &impl Tables, question: &Question) -> Result<Ends, DropReason> {
-    let link = lookup::link(tables, question.place.ifindex, question.place.tags)?.class;
-    let class = lookup::address(tables, &question.destination)?;
-    let destination = lookup::address_class(tables, class)?;
+pub fn ends(tables: &impl Tables, question: &Question) -> Ends {
+    let link = lookup::link(tables, question.place.ifindex, question.place.tags).class;
+    let class = lookup::address(tables, &question.destination);
+    let destination = lookup::address_class(tables, class);
     if question.place.origin != Origin::WIRE {
         let is_router = question.place.origin == Origin::ROUTER;
         let zone = if is_router {
@@ -151,24 +151,24 @@ pub fn ends(tables: &impl Tables, question: &Question) -> Result<Ends, DropReaso
         };
         let failsafes = if is_router { destination.failsafes } else { 0 };
         let source = SourceCell::new(zone, false);
-        return Ok(Ends {
+        return Ends {
             link,
             source,
             failsafes,
             class,
             destination,
-        });
+        };
     }
-    let source_class = lookup::address(tables, &question.source)?;
-    let source = lookup::source(tables, link, source_class)?;
-    let failsafes = lookup::address_class(tables, source_class)?.failsafes;
-    Ok(Ends {
+    let source_class = lookup::address(tables, &question.source);
+    let source = lookup::source(tables, link, source_class);
+    let failsafes = lookup::address_class(tables, source_class).failsafes;
+    Ends {
         link,
         source,
         failsafes,
         class,
         destination,
-    })
+    }
 }
 
 /// Lets essential protocols and failsafe traffic pass and keeps forged sources
@@ -188,10 +188,10 @@ pub fn admit(tables: &impl Tables, facts: &Facts, ends: &Ends) -> Result<Option<
     let is_managed = is_from_router || (is_to_router && !is_group);
     if ends.failsafes != 0 && is_managed {
         let service = failsafe_service(facts, is_from_router);
-        let class = lookup::port_class(tables, facts.question.protocol(), service)?;
+        let class = lookup::port_class(tables, facts.question.protocol(), service);
         let matching = ends.failsafes
-            & lookup::link_failsafes(tables, ends.link)?
-            & lookup::port_failsafes(tables, class)?;
+            & lookup::link_failsafes(tables, ends.link)
+            & lookup::port_failsafes(tables, class);
         if matching != 0 {
             return Ok(Some(Slot(Slot::FAILSAFE.0 + lowest_bit(matching))));
         }
@@ -234,30 +234,29 @@ fn spoofed(ends: &Ends) -> Dropped {
 
 /// The destination zone, where the address alone tells it.
 #[inline(always)]
-pub fn target(
-    tables: &impl Tables,
-    question: &Question,
-    ends: &Ends,
-) -> Result<Option<Target>, DropReason> {
+pub fn target(tables: &impl Tables, question: &Question, ends: &Ends) -> Option<Target> {
     let zone = ends.destination.destination;
     // What leaves for a group goes to the zone of the link.
     let is_by_link = zone == AddressClass::BY_ROUTE || zone == ZoneId::SELF.0;
     if question.place.origin != Origin::WIRE && is_by_link {
-        let to = lookup::source(tables, ends.link, ends.class)?.zone();
-        return joined(tables, ends, to).map(Some);
+        return Some(joined(
+            tables,
+            ends,
+            lookup::source(tables, ends.link, ends.class).zone(),
+        ));
     }
     if zone == AddressClass::BY_ROUTE {
-        return Ok(None);
+        return None;
     }
-    joined(tables, ends, ZoneId(zone)).map(Some)
+    Some(joined(tables, ends, ZoneId(zone)))
 }
 
 #[inline(always)]
-fn joined(tables: &impl Tables, ends: &Ends, to: ZoneId) -> Result<Target, DropReason> {
-    Ok(Target {
+fn joined(tables: &impl Tables, ends: &Ends, to: ZoneId) -> Target {
+    Target {
         to,
-        pair: lookup::pair(tables, ends.source.zone(), to)?,
-    })
+        pair: lookup::pair(tables, ends.source.zone(), to),
+    }
 }
 
 /// Asks the policy; `target` is what [`target`] said.
@@ -272,10 +271,10 @@ pub fn judge(
     ends: &Ends,
     target: Option<Target>,
 ) -> Result<Judgement, Dropped> {
-    let class = lookup::port_class(tables, question.protocol(), question.service)?;
+    let class = lookup::port_class(tables, question.protocol(), question.service);
     let mut by_address = None;
     if let Some(Target { to, pair }) = target {
-        let cell = lookup::cell(tables, pair, class)?;
+        let cell = lookup::cell(tables, pair, class);
         if question.place.origin != Origin::WIRE || to == ZoneId::SELF || !cell.allows() {
             return concluded(question, ends, to, cell);
         }
@@ -286,12 +285,12 @@ pub fn judge(
         (_, Some((to, cell))) => return concluded(question, ends, to, cell),
         (Route::Nowhere, None) => ZoneId::UNKNOWN,
         (Route::Via(ifindex), None) => {
-            let egress = lookup::link(tables, ifindex, Tags::default())?;
-            lookup::source(tables, egress.class, ends.class)?.zone()
+            let egress = lookup::link(tables, ifindex, Tags::default());
+            lookup::source(tables, egress.class, ends.class).zone()
         }
     };
-    let pair = lookup::pair(tables, ends.source.zone(), to)?;
-    concluded(question, ends, to, lookup::cell(tables, pair, class)?)
+    let pair = lookup::pair(tables, ends.source.zone(), to);
+    concluded(question, ends, to, lookup::cell(tables, pair, class))
 }
 
 #[inline(always)]
@@ -330,6 +329,6 @@ pub fn decide(
     if ends.source.is_spoofed() {
         return Err(spoofed(ends));
     }
-    let target = target(tables, question, ends)?;
+    let target = target(tables, question, ends);
     judge(tables, routes, question, ends, target)
 }

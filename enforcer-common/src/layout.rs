@@ -1,17 +1,25 @@
-//! Where each table of one policy lies in the `tables` map.
+//! Where each table of one policy lies in its element of the `tables` map.
 //!
-//! All tables of a policy are cut into blocks of 512 bytes in one array map, so
-//! that one size class, one `mmap` and one bounds check serve them all.
+//! All tables of a policy lie in one element of one array map: a program looks
+//! the element up once, and every table access after that is a plain load. User
+//! space cuts the element into blocks of 512 bytes.
 
-/// One element of the `tables` map.
+/// What tables are cut into.
 pub type Block = [u16; 256];
 
 /// Half-words in a block.
 pub const HALF_WORDS: u32 = 256;
+
 /// Words in a block.
 pub const WORDS: u32 = 128;
 
-/// Where the tables of one policy begin, as block indices, and their strides.
+/// Half-words in an element of the `tables` map as the object declares it: the
+/// smallest size class. The loader writes the real number, a power of two, into
+/// the object's type information, and one less into its global `TABLE_MASK`.
+pub const DECLARED_HALF_WORDS: usize = 1024 * 256;
+
+/// Where the tables of one policy begin, in half-words from the start of the
+/// element, and their strides.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
@@ -55,25 +63,6 @@ pub struct Layout {
 
 const _: () = assert!(size_of::<Layout>() == 72);
 
-impl Layout {
-    /// The same tables, `first` blocks further on: an image counts blocks from
-    /// zero, a slot begins anywhere in the map.
-    pub const fn relocated(mut self, first: u32) -> Self {
-        self.links += first;
-        self.vlans += first;
-        self.link_classes += first;
-        self.sources += first;
-        self.classes += first;
-        self.v4 += first;
-        self.v6 += first;
-        self.services += first;
-        self.port_class_info += first;
-        self.pairs += first;
-        self.rows += first;
-        self
-    }
-}
-
 // SAFETY: `repr(C)`, no padding, and every bit pattern is a value.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for Layout {}
@@ -96,6 +85,17 @@ impl LinkEntry {
     pub const ENFORCED: u16 = 1;
     /// Half-words an entry takes.
     pub const HALF_WORDS: u32 = 4;
+
+    /// The entry that is these bits.
+    #[inline(always)]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self {
+            ifindex: bits as u32,
+            value: (bits >> 32) as u16,
+            flags: (bits >> 48) as u16,
+        }
+    }
+
     /// Half-words of a VLAN row.
     pub const VLAN_ROW: u32 = 4096;
     /// VLAN id that no frame may carry (IEEE 802.1Q): its place in a row holds

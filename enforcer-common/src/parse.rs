@@ -3,10 +3,9 @@
 //! Fail closed: what is malformed, truncated, deeper than the limits or unknown
 //! is a drop reason, never a guess.
 
-use crate::address::Addr;
 use crate::limits::{EXTENSION_BYTES, EXTENSION_HEADERS, IPV4_OPTION_BYTES};
 use crate::packet::{Packet, byte, header};
-use crate::question::{Place, Question, Tags, echo_reply, echo_request};
+use crate::question::{Question, Tags, echo_reply, echo_request};
 use crate::verdict::DropReason;
 use crate::wire::{
     Arp, Ethernet, Extension, Header, Icmp, Ipv4, Ipv6, Sctp, Tcp, Udp, VlanTag, ether_type,
@@ -55,7 +54,7 @@ impl Facts {
     }
 }
 
-/// The payload of a frame.
+/// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payload {
     /// ARP for IPv4 over Ethernet.
@@ -63,7 +62,7 @@ pub enum Payload {
     /// A protocol between neighbours that never leaves the link.
     Link,
     /// IPv4 or IPv6.
-    Ip(Facts),
+    Ip,
 }
 
 /// Reads the Ethernet header and up to two VLAN tags.
@@ -109,20 +108,21 @@ const fn is_vlan(ether_type: u16) -> bool {
     )
 }
 
-/// Reads what the frame carries, which was seen at `place`.
+/// Reads what the frame carries; of IP the facts, all but the place of their
+/// question, which the parser leaves as it is.
 #[inline(always)]
 pub fn payload(
     packet: &impl Packet,
     link: &LinkLayer,
-    place: Place,
+    facts: &mut Facts,
 ) -> Result<Payload, DropReason> {
     if link.is_link_group {
         return Ok(Payload::Link);
     }
-    let start = merged(packet, link.offset, LINK_BYTES)?;
-    let network = match link.ether_type {
-        ether_type::IPV4 => ipv4(packet, start)?,
-        ether_type::IPV6 => ipv6(packet, start)?,
+    let start = merged(packet, link.offset);
+    let rest = match link.ether_type {
+        ether_type::IPV4 => ipv4(packet, start, facts)?,
+        ether_type::IPV6 => ipv6(packet, start, facts)?,
         ether_type::ARP if header::<Arp>(packet, start)?.is_ipv4_over_ethernet() => {
             return Ok(Payload::Arp);
         }
@@ -130,36 +130,30 @@ pub fn payload(
         ether_type::PPPOE_DISCOVERY => return Ok(Payload::Link),
         _ => return Err(DropReason::UNKNOWN_ETHERTYPE),
     };
-    let rest = extensions(packet, network.rest.merged(packet)?, link.ether_type)?;
-    let facts = transport(packet, rest.merged(packet)?, &network, place)?;
-    Ok(Payload::Ip(facts))
+    let rest = extensions(packet, rest.merged(packet), link.ether_type)?;
+    transport(packet, rest.merged(packet), facts)?;
+    Ok(Payload::Ip)
 }
 
-/// Most bytes before the network layer: Ethernet and two tags.
-const LINK_BYTES: usize = size_of::<Ethernet>() + 2 * size_of::<VlanTag>();
+/// Above every offset of a header that is read.
+const OFFSETS: u32 = 512;
 
-/// Most bytes before the transport layer.
-const NETWORK_BYTES: usize = LINK_BYTES + size_of::<Ipv6>() + IPV4_OPTION_BYTES + EXTENSION_BYTES;
+const _: () = assert!(
+    size_of::<Ethernet>()
+        + 2 * size_of::<VlanTag>()
+        + size_of::<Ipv6>()
+        + IPV4_OPTION_BYTES
+        + EXTENSION_BYTES
+        < OFFSETS as usize
+);
 
 /// Returns an offset after making the verifier forget the ways by which it came
 /// about, so that what follows is verified once and not once for each way.
+///
+/// Offsets are below [`OFFSETS`]; the mask tells the verifier, changing nothing.
 #[inline(always)]
-fn merged(packet: &impl Packet, offset: usize, most: usize) -> Result<usize, DropReason> {
-    let offset = packet.opaque(offset as u32) as usize;
-    // Never happens; the verifier wants the bound.
-    if offset > most {
-        Err(DropReason::TRUNCATED)
-    } else {
-        Ok(offset)
-    }
-}
-
-/// What the network layer says.
-struct Network {
-    source: Addr,
-    destination: Addr,
-    hop_limit: u8,
-    rest: Rest,
+fn merged(packet: &impl Packet, offset: usize) -> usize {
+    (packet.opaque(offset as u32) & (OFFSETS - 1)) as usize
 }
 
 /// The part of a datagram that is still to be read.
@@ -184,17 +178,17 @@ impl Rest {
     }
 
     #[inline(always)]
-    fn merged(self, packet: &impl Packet) -> Result<Self, DropReason> {
-        Ok(Self {
+    fn merged(self, packet: &impl Packet) -> Self {
+        Self {
             protocol: packet.opaque(self.protocol.into()) as u8,
-            offset: merged(packet, self.offset, NETWORK_BYTES)?,
+            offset: merged(packet, self.offset),
             end: packet.opaque(self.end as u32) as usize,
-        })
+        }
     }
 }
 
 #[inline(always)]
-fn ipv4(packet: &impl Packet, start: usize) -> Result<Network, DropReason> {
+fn ipv4(packet: &impl Packet, start: usize, facts: &mut Facts) -> Result<Rest, DropReason> {
     let ip = header::<Ipv4>(packet, start)?;
     let header_bytes = ip.header_bytes();
     if ip.version() != 4 || header_bytes < size_of::<Ipv4>() || ip.total_bytes() < header_bytes {
@@ -210,15 +204,13 @@ fn ipv4(packet: &impl Packet, start: usize) -> Result<Network, DropReason> {
     if ip.is_fragment() {
         return Err(DropReason::FRAGMENT);
     }
-    Ok(Network {
-        source: ip.source(),
-        destination: ip.destination(),
-        hop_limit: ip.hop_limit(),
-        rest: Rest {
-            protocol: ip.protocol(),
-            offset: start + header_bytes,
-            end,
-        },
+    facts.question.source = ip.source();
+    facts.question.destination = ip.destination();
+    facts.hop_limit = ip.hop_limit();
+    Ok(Rest {
+        protocol: ip.protocol(),
+        offset: start + header_bytes,
+        end,
     })
 }
 
@@ -232,8 +224,8 @@ fn ipv4_options(packet: &impl Packet, start: usize, end: usize) -> Result<(), Dr
 
     let mut at = 0;
     for _ in 0..IPV4_OPTION_BYTES {
-        at = packet.opaque(at as u32) as usize;
-        if at >= IPV4_OPTION_BYTES || start + at >= end {
+        at = merged(packet, at);
+        if start + at >= end {
             return Ok(());
         }
         match byte(packet, start + at)? {
@@ -256,7 +248,7 @@ fn ipv4_options(packet: &impl Packet, start: usize, end: usize) -> Result<(), Dr
 }
 
 #[inline(always)]
-fn ipv6(packet: &impl Packet, start: usize) -> Result<Network, DropReason> {
+fn ipv6(packet: &impl Packet, start: usize, facts: &mut Facts) -> Result<Rest, DropReason> {
     let ip = header::<Ipv6>(packet, start)?;
     if ip.version() != 6 {
         return Err(DropReason::BAD_IPV6_HEADER);
@@ -270,16 +262,13 @@ fn ipv6(packet: &impl Packet, start: usize) -> Result<Network, DropReason> {
     if source.is_v4() || destination.is_v4() {
         return Err(DropReason::MAPPED_ADDRESS);
     }
-    let rest = Rest {
+    facts.question.source = source;
+    facts.question.destination = destination;
+    facts.hop_limit = ip.hop_limit();
+    Ok(Rest {
         protocol: ip.next_header(),
         offset,
         end,
-    };
-    Ok(Network {
-        source,
-        destination,
-        hop_limit: ip.hop_limit(),
-        rest,
     })
 }
 
@@ -320,11 +309,11 @@ fn extensions(packet: &impl Packet, mut rest: Rest, ether_type: u16) -> Result<R
             _ => extension.extension_bytes(),
         };
         let next = extension.next_header();
-        walked = packet.opaque(walked as u32) as usize;
         if index == EXTENSION_HEADERS || walked > EXTENSION_BYTES {
             return Err(DropReason::TOO_MANY_EXTENSIONS);
         }
-        rest.offset = first + walked;
+        walked = merged(packet, walked);
+        rest.offset = merged(packet, first + walked);
         rest.protocol = next;
     }
     Err(DropReason::TOO_MANY_EXTENSIONS)
@@ -332,28 +321,10 @@ fn extensions(packet: &impl Packet, mut rest: Rest, ether_type: u16) -> Result<R
 
 /// Reads ports, flags, type and code.
 #[inline(always)]
-fn transport(
-    packet: &impl Packet,
-    rest: Rest,
-    network: &Network,
-    place: Place,
-) -> Result<Facts, DropReason> {
-    let question = Question {
-        place,
-        source: network.source,
-        destination: network.destination,
-        protocol: rest.protocol.into(),
-        service: 0,
-    };
-    let mut facts = Facts {
-        question,
-        hop_limit: network.hop_limit,
-        tcp_flags: 0,
-        flags: Facts::TRACKED,
-        source_port: 0,
-        destination_port: 0,
-    };
-    match rest.protocol {
+fn transport(packet: &impl Packet, rest: Rest, facts: &mut Facts) -> Result<(), DropReason> {
+    facts.question.protocol = rest.protocol.into();
+    let (mut tcp_flags, mut flags) = (0, Facts::TRACKED);
+    let (service, ports) = match rest.protocol {
         protocol::TCP => {
             let tcp = rest.header::<Tcp>(packet)?;
             if tcp.header_bytes() < size_of::<Tcp>() {
@@ -362,41 +333,38 @@ fn transport(
             if rest.offset + tcp.header_bytes() > rest.end {
                 return Err(DropReason::TRUNCATED);
             }
-            facts.tcp_flags = tcp.flags();
-            facts.source_port = tcp.source();
-            facts.destination_port = tcp.destination();
-            facts.question.service = tcp.destination();
+            tcp_flags = tcp.flags();
+            (tcp.destination(), (tcp.source(), tcp.destination()))
         }
         protocol::UDP => {
             let udp = rest.header::<Udp>(packet)?;
-            if udp.datagram_bytes() < size_of::<Udp>()
-                || rest.offset + udp.datagram_bytes() > rest.end
-            {
+            let bytes = udp.datagram_bytes();
+            if bytes < size_of::<Udp>() || rest.offset + bytes > rest.end {
                 return Err(DropReason::BAD_TRANSPORT_HEADER);
             }
-            facts.source_port = udp.source();
-            facts.destination_port = udp.destination();
-            facts.question.service = udp.destination();
+            (udp.destination(), (udp.source(), udp.destination()))
         }
         protocol::SCTP => {
             let sctp = rest.header::<Sctp>(packet)?;
-            facts.source_port = sctp.source();
-            facts.destination_port = sctp.destination();
-            facts.question.service = sctp.destination();
+            (sctp.destination(), (sctp.source(), sctp.destination()))
         }
         protocol::ICMP | protocol::ICMPV6 => {
             let icmp = rest.header::<Icmp>(packet)?;
-            facts.question.service = u16::from(icmp.kind()) << 8 | u16::from(icmp.code());
+            let service = u16::from(icmp.kind()) << 8 | u16::from(icmp.code());
             if is_echo(rest.protocol, icmp.kind()) {
-                facts.source_port = icmp.id();
-                facts.destination_port = icmp.id();
+                (service, (icmp.id(), icmp.id()))
             } else {
-                facts.flags = 0;
+                flags = 0;
+                (service, (0, 0))
             }
         }
-        _ => {}
-    }
-    Ok(facts)
+        _ => (0, (0, 0)),
+    };
+    facts.tcp_flags = tcp_flags;
+    facts.flags = flags;
+    facts.question.service = service;
+    (facts.source_port, facts.destination_port) = ports;
+    Ok(())
 }
 
 #[inline(always)]

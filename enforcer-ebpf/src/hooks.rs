@@ -11,7 +11,7 @@ use enforcer_common::decide::{Route, Routes};
 use enforcer_common::packet::Packet;
 use enforcer_common::question::Question;
 
-use crate::maps::{Scratch, through};
+use crate::maps::Scratch;
 use crate::report::Amount;
 
 /// Most bytes of headers that the parser reads: Ethernet and two tags, IPv6,
@@ -21,7 +21,7 @@ const HEADER_BYTES: u32 = 14 + 8 + 40 + 256 + 20;
 /// A packet at XDP ingress.
 pub struct Ingress<'a> {
     ctx: &'a XdpContext,
-    opaque: *mut u32,
+    zero: u32,
 }
 
 // SAFETY: the kernel keeps the bytes in place while the program runs.
@@ -48,7 +48,7 @@ unsafe impl Packet for Ingress<'_> {
 
     #[inline(always)]
     fn opaque(&self, value: u32) -> u32 {
-        through(self.opaque, value)
+        value ^ self.zero
     }
 }
 
@@ -58,7 +58,7 @@ impl<'a> Ingress<'a> {
     pub fn new(ctx: &'a XdpContext, scratch: &mut Scratch) -> Self {
         Self {
             ctx,
-            opaque: &raw mut scratch.opaque,
+            zero: scratch.zero,
         }
     }
 
@@ -81,7 +81,7 @@ impl<'a> Ingress<'a> {
 /// A packet at TC egress.
 pub struct Egress<'a> {
     ctx: &'a TcContext,
-    opaque: *mut u32,
+    zero: u32,
 }
 
 // SAFETY: the kernel keeps the linear bytes in place while the program runs and
@@ -112,7 +112,7 @@ unsafe impl Packet for Egress<'_> {
 
     #[inline(always)]
     fn opaque(&self, value: u32) -> u32 {
-        through(self.opaque, value)
+        value ^ self.zero
     }
 }
 
@@ -122,7 +122,7 @@ impl<'a> Egress<'a> {
     pub fn new(ctx: &'a TcContext, scratch: &mut Scratch) -> Self {
         Self {
             ctx,
-            opaque: &raw mut scratch.opaque,
+            zero: scratch.zero,
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Sizes here are those of the smallest class; the loader sets the real ones.
 
+use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, bpf_fib_lookup as FibLookup};
 use aya_ebpf::btf_maps::{Array, LruHashMap, PerCpuArray};
 use aya_ebpf::macros::btf_map;
@@ -9,7 +10,7 @@ use enforcer_common::control::Control;
 use enforcer_common::counter::{ConduitCell, DropCell};
 use enforcer_common::decide::Ends;
 use enforcer_common::flow::{Flow, FlowKey};
-use enforcer_common::layout::{Block, Layout};
+use enforcer_common::layout::{DECLARED_HALF_WORDS, Layout};
 use enforcer_common::limits;
 use enforcer_common::lookup::Tables;
 use enforcer_common::parse::Facts;
@@ -19,9 +20,14 @@ use crate::report::Amount;
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
-/// The tables of both policies.
+/// The tables of both policies, an element each.
 #[btf_map(name = "tables")]
-static TABLES: Array<Block, 2, MMAPABLE> = Array::new();
+static TABLES: Array<[u16; DECLARED_HALF_WORDS], 2, MMAPABLE> = Array::new();
+
+/// Half-words in an element of `tables`, less one; set by the loader, and known
+/// to the verifier, which so knows that every access stays inside.
+#[unsafe(no_mangle)]
+static TABLE_MASK: Global<u32> = Global::new(DECLARED_HALF_WORDS as u32 - 1);
 
 /// Which policy is active.
 #[btf_map(name = "control")]
@@ -50,8 +56,9 @@ pub static FLOWS_NEW: LruHashMap<FlowKey, Flow, { limits::FLOWS_NEW as usize }> 
 /// the 512 bytes of stack.
 #[repr(C)]
 pub struct Scratch {
-    /// Where a value passes that the verifier shall forget.
-    pub opaque: u32,
+    /// Always zero, which the verifier cannot know: what is combined with it
+    /// becomes just any value to the verifier, and nothing else happens.
+    pub zero: u32,
     /// What it adds to counters.
     pub amount: Amount,
     /// Its headers.
@@ -85,23 +92,14 @@ impl Scratch {
     }
 }
 
-/// Sends a value through map memory, which the verifier does not follow.
-#[inline(always)]
-pub fn through(memory: *mut u32, value: u32) -> u32 {
-    // SAFETY: points into the scratch of this hook on this CPU.
-    unsafe {
-        core::ptr::write_volatile(memory, value);
-        core::ptr::read_volatile(memory)
-    }
-}
-
 /// The policy that was active when the hook began.
 #[derive(Clone, Copy)]
 pub struct Active {
     /// What holds for both policies.
     pub control: &'static Control,
     layout: &'static Layout,
-    opaque: *mut u32,
+    tables: *const u16,
+    zero: u32,
 }
 
 impl Active {
@@ -116,16 +114,30 @@ impl Active {
         // SAFETY: the reference is valid; user space may store a new value at
         // any time, so the read must happen exactly once.
         let active = unsafe { core::ptr::read_volatile(&raw const control.active) };
-        let layout = if active & 1 == 0 {
+        let slot = active & 1;
+        let layout = if slot == 0 {
             &control.slots[0]
         } else {
             &control.slots[1]
         };
+        let tables = TABLES.get_ptr(slot)?.cast();
         Some(Self {
             control,
             layout,
-            opaque: &raw mut scratch.opaque,
+            tables,
+            zero: scratch.zero,
         })
+    }
+
+    /// Where a place of the tables lies, rounded down to a multiple of `of`.
+    #[inline(always)]
+    fn place<T>(&self, at: u32, of: u32) -> *const T {
+        // SAFETY: the element has one half-word more than the mask allows.
+        unsafe {
+            self.tables
+                .add((at & TABLE_MASK.load() & !(of - 1)) as usize)
+                .cast()
+        }
     }
 }
 
@@ -136,12 +148,26 @@ impl Tables for Active {
     }
 
     #[inline(always)]
-    fn block(&self, index: u32) -> Option<&Block> {
-        TABLES.get(index)
+    fn half_word(&self, at: u32) -> u16 {
+        // SAFETY: inside the element, which stays mapped; user space writes no
+        // tables that are in use.
+        unsafe { *self.place(at, 1) }
+    }
+
+    #[inline(always)]
+    fn word(&self, at: u32) -> u32 {
+        // SAFETY: as above, and aligned.
+        unsafe { *self.place(at, 2) }
+    }
+
+    #[inline(always)]
+    fn quad(&self, at: u32) -> u64 {
+        // SAFETY: as above.
+        unsafe { *self.place(at, 4) }
     }
 
     #[inline(always)]
     fn opaque(&self, value: u16) -> u16 {
-        through(self.opaque, value.into()) as u16
+        value ^ self.zero as u16
     }
 }

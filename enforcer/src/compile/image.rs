@@ -13,7 +13,7 @@ use crate::policy::model::Hook;
 pub struct Image {
     /// The tables, cut into blocks.
     pub blocks: Vec<Block>,
-    /// Where each table begins, counted from the first of `blocks`; its
+    /// Where each table begins, in half-words from the first of `blocks`; its
     /// generation is 0.
     pub layout: Layout,
     /// The name of every zone id, also of zones that only earlier policies had.
@@ -46,8 +46,17 @@ impl Tables for Image {
         &self.layout
     }
 
-    fn block(&self, index: u32) -> Option<&Block> {
-        self.blocks.get(index as usize)
+    fn half_word(&self, at: u32) -> u16 {
+        let half_words = self.blocks.as_flattened();
+        half_words.get(at as usize).copied().unwrap_or(0)
+    }
+
+    fn word(&self, at: u32) -> u32 {
+        u32::from(self.half_word(at)) | u32::from(self.half_word(at + 1)) << 16
+    }
+
+    fn quad(&self, at: u32) -> u64 {
+        u64::from(self.word(at)) | u64::from(self.word(at + 2)) << 32
     }
 }
 
@@ -57,14 +66,14 @@ impl Tables for Image {
 pub(super) struct Blocks(Vec<Block>);
 
 impl Blocks {
-    /// Adds a table of half-words and returns its first block.
+    /// Adds a table of half-words and returns where it begins, in half-words.
     pub(super) fn half_words(&mut self, table: &[u16]) -> u32 {
-        let first = self.0.len();
+        let first = self.end();
         self.0.extend(table.chunks(HALF_WORDS as usize).map(block));
         if table.is_empty() {
             self.0.push(block(&[]));
         }
-        first as u32
+        first
     }
 
     /// Adds a table of words, each stored low half-word first.
@@ -76,9 +85,13 @@ impl Blocks {
 
     /// Adds a table that is cut already.
     pub(super) fn blocks(&mut self, table: Vec<Block>) -> u32 {
-        let first = self.0.len();
+        let first = self.end();
         self.0.extend(table);
-        first as u32
+        first
+    }
+
+    fn end(&self) -> u32 {
+        self.0.len() as u32 * HALF_WORDS
     }
 
     pub(super) fn into_inner(self) -> Vec<Block> {

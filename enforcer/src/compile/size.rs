@@ -18,6 +18,7 @@ pub const MAX_SLOTS: usize = SLOTS[SLOTS.len() - 1] as usize;
 /// Most interfaces of a machine.
 pub const MAX_INTERFACES: usize = 4_096;
 
+/// Powers of two: the programs keep inside the tables by a mask.
 const BLOCKS: [u32; 4] = [1_024, 4_096, 16_384, 65_536];
 /// 66 is where [`DropTable`] stops to tell destinations apart.
 const ZONE_IDS: [u32; 5] = [16, 66, 256, 1_002, 2_048];

@@ -141,11 +141,11 @@ struct Answer {
 /// The steps of the kernel programs, for a packet outside any flow.
 fn judged(subject: &Subject, facts: &Facts) -> Result<(Slot, Option<Judgement>), Dropped> {
     let Subject { image, routes, .. } = subject;
-    let ends = decide::ends(image, &facts.question)?;
+    let ends = decide::ends(image, &facts.question);
     if let Some(slot) = decide::admit(image, facts, &ends)? {
         return Ok((slot, None));
     }
-    let target = decide::target(image, &facts.question, &ends)?;
+    let target = decide::target(image, &facts.question, &ends);
     let judgement = match routes {
         Some(routes) => decide::judge(image, routes, &facts.question, &ends, target)?,
         None => decide::judge(image, &NoRoutes, &facts.question, &ends, target)?,
@@ -178,7 +178,7 @@ fn place(subject: &Subject, query: &Query, ingress: Option<&str>) -> Result<Plac
     };
     let place = seen_at(interface, Origin::WIRE);
     let link = lookup::link(&subject.image, place.ifindex, place.tags);
-    if link.is_ok_and(|link| link.is_enforced) {
+    if link.is_enforced {
         return Ok(place);
     }
     if is_own(query.destination) {
@@ -269,8 +269,7 @@ fn described(subject: &Subject, facts: &Facts, answer: &Answer) -> Explanation {
 }
 
 fn source_zone(image: &Image, facts: &Facts) -> ZoneId {
-    let ends = decide::ends(image, &facts.question);
-    ends.map_or(ZoneId::UNKNOWN, |ends| ends.source.zone())
+    decide::ends(image, &facts.question).source.zone()
 }
 
 /// Where the policy says what decided.

@@ -1,8 +1,11 @@
-//! Makes names in maps readable: marks the type `u8` as text in the BTF of an
-//! object.
+//! Changes the type information (BTF) of an object before it is loaded.
 //!
-//! Rust describes `[u8; 32]` as 32 numbers, and so `bpftool map dump` prints
-//! them. With the encoding CHAR on the one type `u8` it prints text.
+//! Names in maps become readable: Rust describes `[u8; 32]` as 32 numbers, and
+//! so `bpftool map dump` prints them. With the encoding CHAR on the one type
+//! `u8` it prints text. And the tables get their size: the loader makes an
+//! element of a map as large as its type.
+
+use enforcer_common::layout::DECLARED_HALF_WORDS;
 
 /// Why the BTF of an object cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,12 +21,13 @@ pub enum BadObject {
     Damaged,
 }
 
-/// Gives the integer type called `u8` the encoding CHAR.
-pub fn mark_text(object: &mut [u8]) -> Result<(), BadObject> {
+/// Gives the integer type called `u8` the encoding CHAR, and the array that the
+/// object declares for tables `half_words` elements.
+pub fn patch(object: &mut [u8], half_words: u32) -> Result<(), BadObject> {
     let (start, len) = section(object, ".BTF")?;
     let end = start.checked_add(len).ok_or(BadObject::Damaged)?;
     let btf = object.get_mut(start..end).ok_or(BadObject::Damaged)?;
-    mark_in_types(btf)
+    patch_types(btf, half_words)
 }
 
 /// Offset and length of an ELF section.
@@ -50,10 +54,11 @@ fn section(object: &[u8], name: &str) -> Result<(usize, usize), BadObject> {
 }
 
 /// Walks the types (Linux, `Documentation/bpf/btf.rst`).
-fn mark_in_types(btf: &mut [u8]) -> Result<(), BadObject> {
+fn patch_types(btf: &mut [u8], half_words: u32) -> Result<(), BadObject> {
     const MAGIC: u16 = 0xeb9f;
     const CHAR: u32 = 2 << 24;
     const KIND_INT: u32 = 1;
+    const KIND_ARRAY: u32 = 3;
 
     if half_word(btf, 0)? != MAGIC {
         return Err(BadObject::Damaged);
@@ -70,6 +75,11 @@ fn mark_in_types(btf: &mut [u8]) -> Result<(), BadObject> {
         if is_text {
             let encoding = word(btf, details)? | CHAR;
             btf[details..details + 4].copy_from_slice(&encoding.to_le_bytes());
+        }
+        // Types of the elements and of the index, then the number of elements.
+        let elements = details + 8;
+        if kind == KIND_ARRAY && word(btf, elements)? as usize == DECLARED_HALF_WORDS {
+            btf[elements..elements + 4].copy_from_slice(&half_words.to_le_bytes());
         }
         at = details + details_len(kind, count)?;
     }
@@ -163,7 +173,7 @@ mod tests {
     fn only_u8_becomes_text() {
         let before = btf();
         let mut after = before.clone();
-        mark_in_types(&mut after).unwrap();
+        patch_types(&mut after, 0).unwrap();
         let changed: Vec<usize> = (0..before.len())
             .filter(|at| before[*at] != after[*at])
             .collect();
@@ -173,17 +183,27 @@ mod tests {
     }
 
     #[test]
+    fn the_array_of_tables_gets_its_size() {
+        let mut tables = btf();
+        let elements = 24 + 12 + 8;
+        let declared = DECLARED_HALF_WORDS as u32;
+        tables[elements..elements + 4].copy_from_slice(&declared.to_le_bytes());
+        patch_types(&mut tables, 4_096).unwrap();
+        assert_eq!(word(&tables, elements), Ok(4_096));
+    }
+
+    #[test]
     fn damage_is_an_error_and_never_a_panic() {
         let whole = btf();
         for len in 0..whole.len() - 1 {
-            let _ = mark_in_types(&mut whole[..len].to_vec());
+            let _ = patch_types(&mut whole[..len].to_vec(), 0);
         }
         let mut unknown_kind = whole.clone();
         unknown_kind[24 + 7] = 31;
-        assert_eq!(mark_in_types(&mut unknown_kind), Err(BadObject::Damaged));
-        assert_eq!(mark_text(&mut [0; 64]), Err(BadObject::NotElf));
+        assert_eq!(patch_types(&mut unknown_kind, 0), Err(BadObject::Damaged));
+        assert_eq!(patch(&mut [0; 64], 0), Err(BadObject::NotElf));
         let mut elf = b"\x7fELF\x02\x01".to_vec();
         elf.resize(64, 0xff);
-        assert_eq!(mark_text(&mut elf), Err(BadObject::Damaged));
+        assert_eq!(patch(&mut elf, 0), Err(BadObject::Damaged));
     }
 }

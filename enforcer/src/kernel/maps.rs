@@ -14,6 +14,9 @@ use super::memory::Memory;
 use super::shape::Shape;
 use super::sys;
 
+/// Elements of the map of tables: the active policy and the next.
+const POLICIES: u32 = 2;
+
 /// How much the maps of one object have room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
@@ -71,15 +74,15 @@ impl Maps {
         mut open: impl FnMut(&Shape) -> Result<MapData, KernelError>,
     ) -> Result<Self, KernelError> {
         let tables = open(&Shape::TABLES)?;
-        let blocks = Shape::TABLES.elements(&tables)?;
+        let blocks = Shape::TABLES.blocks(&tables)?;
         let control = open(&Shape::CONTROL)?;
         let conduits = ConduitCounters::of(open(&Shape::CONDUITS)?)?;
         let drops = DropCounters::of(open(&Shape::DROPS)?)?;
         let mut maps = Self {
-            tables: mapped(&tables, blocks, &Shape::TABLES)?,
+            tables: mapped(&tables, POLICIES * blocks, &Shape::TABLES)?,
             control: mapped(&control, 1, &Shape::CONTROL)?,
             capacity: Capacity {
-                blocks: blocks / 2,
+                blocks,
                 slots: conduits.slots(),
                 zones: 0,
             },
@@ -150,8 +153,10 @@ impl Maps {
         }
         self.conduits.label(tables.slots)?;
         self.drops.label(&control.drops, tables.zones)?;
-        let mut layout = tables.layout.relocated(first);
-        layout.generation = generation;
+        let layout = Layout {
+            generation,
+            ..*tables.layout
+        };
         self.write_layout(slot, layout);
         Ok(Staged { slot: slot as u32 })
     }

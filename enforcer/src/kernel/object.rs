@@ -6,6 +6,7 @@ use aya::maps::{Map, MapData};
 use aya::programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use enforcer_common::control::DropTable;
+use enforcer_common::layout::HALF_WORDS;
 
 use super::btf;
 use super::error::{KernelError, is_denied};
@@ -48,11 +49,13 @@ pub fn load(
     reused: &[(&'static str, PathBuf)],
 ) -> Result<Object, KernelError> {
     let mut bytes = BYTES.to_vec();
-    btf::mark_text(&mut bytes).map_err(KernelError::BadObject)?;
+    let half_words = capacity.blocks * HALF_WORDS;
+    btf::patch(&mut bytes, half_words).map_err(KernelError::BadObject)?;
+    let mask = half_words - 1;
 
     let mut loader = EbpfLoader::new();
     loader
-        .map_max_entries(Shape::TABLES.name, 2 * capacity.blocks)
+        .override_global("TABLE_MASK", &mask, true)
         .map_max_entries(Shape::CONDUITS.name, capacity.slots)
         .map_max_entries(
             Shape::DROPS.name,

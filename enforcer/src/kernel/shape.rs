@@ -17,6 +17,7 @@ pub struct Shape {
     pub name: &'static str,
     kind: MapType,
     key_bytes: usize,
+    /// 0 for elements of any number of blocks.
     value_bytes: usize,
 }
 
@@ -39,8 +40,14 @@ impl Shape {
         }
     }
 
-    /// The tables of both policies.
-    pub const TABLES: Self = Self::array::<Block>("tables", MapType::Array);
+    /// The tables of both policies, an element each, as large as the size class
+    /// wants.
+    pub const TABLES: Self = Self {
+        name: "tables",
+        kind: MapType::Array,
+        key_bytes: size_of::<u32>(),
+        value_bytes: 0,
+    };
     /// Which policy is active.
     pub const CONTROL: Self = Self::array::<Control>("control", MapType::Array);
     /// What each conduit decided.
@@ -76,13 +83,25 @@ impl Shape {
         Ok(info.max_entries())
     }
 
+    /// Blocks in an element of the map of tables.
+    pub fn blocks(&self, map: &MapData) -> Result<u32, KernelError> {
+        let info = map.info().map_err(|source| self.unopened(source))?;
+        Ok(info.value_size() / size_of::<Block>() as u32)
+    }
+
     fn check(&self, map: &MapData, path: PathBuf) -> Result<(), KernelError> {
         let info = map.info().map_err(|source| self.unopened(source))?;
         let kind = info.map_type().map_err(|source| self.unopened(source))?;
+        let value_bytes = match self.value_bytes {
+            0 => info
+                .value_size()
+                .next_multiple_of(size_of::<Block>() as u32),
+            bytes => bytes as u32,
+        };
         let properties = [
             ("map type", kind as u32, self.kind as u32),
             ("key size", info.key_size(), self.key_bytes as u32),
-            ("value size", info.value_size(), self.value_bytes as u32),
+            ("value size", info.value_size(), value_bytes),
         ];
         let wrong = properties
             .iter()

@@ -93,7 +93,7 @@ failsafe:
         let link = compiled.link(ifindex, vlan);
         let got = compiled.source(ifindex, vlan, "192.0.2.1");
         assert_eq!(got, want, "{ifindex} {vlan}");
-        let got = lookup::link_failsafes(&compiled.0, link.class).unwrap();
+        let got = lookup::link_failsafes(&compiled.0, link.class);
         assert_eq!(got, failsafes, "{ifindex} {vlan}");
         assert!(link.is_enforced, "{ifindex} {vlan}");
     }

@@ -108,22 +108,22 @@ fn tags(text: &str) -> Tags {
 
 impl Compiled {
     fn link(&self, ifindex: u32, vlan: &str) -> lookup::Link {
-        lookup::link(&self.0, ifindex, tags(vlan)).unwrap()
+        lookup::link(&self.0, ifindex, tags(vlan))
     }
 
     fn class(&self, address: &str) -> u16 {
         let address: IpAddr = address.parse().unwrap();
-        lookup::address(&self.0, &address.into()).unwrap()
+        lookup::address(&self.0, &address.into())
     }
 
     fn known(&self, address: &str) -> AddressClass {
-        lookup::address_class(&self.0, self.class(address)).unwrap()
+        lookup::address_class(&self.0, self.class(address))
     }
 
     /// The source zone, after `!` when the source is forged.
     fn source(&self, ifindex: u32, vlan: &str, address: &str) -> String {
         let link = self.link(ifindex, vlan);
-        let cell = lookup::source(&self.0, link.class, self.class(address)).unwrap();
+        let cell = lookup::source(&self.0, link.class, self.class(address));
         let mark = if cell.is_spoofed() { "!" } else { "" };
         format!("{mark}{}", self.0.zones[&cell.zone().0])
     }
@@ -147,13 +147,13 @@ impl Compiled {
 
     fn port_class(&self, service: &str) -> u16 {
         let (protocol, port) = key(service);
-        lookup::port_class(&self.0, protocol, port).unwrap()
+        lookup::port_class(&self.0, protocol, port)
     }
 
     /// What decides, after `!` when it drops.
     fn verdict(&self, from: &str, to: &str, service: &str) -> String {
-        let pair = lookup::pair(&self.0, self.zone(from), self.zone(to)).unwrap();
-        let cell = lookup::cell(&self.0, pair, self.port_class(service)).unwrap();
+        let pair = lookup::pair(&self.0, self.zone(from), self.zone(to));
+        let cell = lookup::cell(&self.0, pair, self.port_class(service));
         let mark = if cell.allows() { "" } else { "!" };
         format!("{mark}{}", self.0.slots[&cell.slot().0])
     }
