@@ -9,7 +9,7 @@ use enforcer_common::decide::{self, Dropped, Routes};
 use enforcer_common::essential::Essential;
 use enforcer_common::flow;
 use enforcer_common::packet::Bytes;
-use enforcer_common::parse::{self, Payload};
+use enforcer_common::parse::{self, Facts, Payload};
 use enforcer_common::question::{Origin, Place, Question};
 use enforcer_common::verdict::DropReason;
 use enforcer_common::wire::protocol;
@@ -42,16 +42,16 @@ impl<'w> InProcess<'w> {
     fn judge(&self, frame: &[u8], ifindex: u32) -> Result<Slot, Dropped> {
         let packet = Bytes(frame);
         let link = parse::link_layer(&packet)?;
-        let place = Place {
+        let mut facts = unread(Place {
             ifindex,
             tags: link.tags,
             origin: Origin::WIRE,
-        };
-        let facts = match parse::payload(&packet, &link, place)? {
+        });
+        match parse::payload(&packet, &link, &mut facts)? {
             Payload::Arp => return Ok(Essential::ARP.slot()),
             Payload::Link => return Ok(Essential::LINK.slot()),
-            Payload::Ip(facts) => facts,
-        };
+            Payload::Ip => {}
+        }
         let question = &facts.question;
         let ends = decide::ends(&self.image, question);
         if let Some(slot) = decide::admit(&self.image, &facts, &ends)? {
@@ -114,6 +114,24 @@ impl Routes for InProcess<'_> {
             Route::Out(ifindex) => decide::Route::Via(ifindex),
             Route::Nowhere => decide::Route::Nowhere,
         }
+    }
+}
+
+/// The facts that the parser is to find out.
+fn unread(place: Place) -> Facts {
+    Facts {
+        question: Question {
+            place,
+            source: Addr::UNSPECIFIED,
+            destination: Addr::UNSPECIFIED,
+            protocol: 0,
+            service: 0,
+        },
+        hop_limit: 0,
+        tcp_flags: 0,
+        flags: 0,
+        source_port: 0,
+        destination_port: 0,
     }
 }
 

@@ -1,14 +1,43 @@
-//! An independent reading of policies and packets, held to tables of cases.
+//! The decision over compiled tables, run in this process, agrees with an
+//! independent reading of the policy; no root, no kernel, no flow table.
 
-#[path = "../verdicts/frames.rs"]
-mod frames;
-#[path = "../verdicts/oracle.rs"]
+#[path = "../verdicts/cases.rs"]
+mod cases;
+#[path = "../verdicts/compare.rs"]
+mod compare;
+#[path = "../verdicts/compiled.rs"]
+mod compiled;
+#[path = "../verdicts/generate/mod.rs"]
+mod generate;
+mod in_process;
+#[path = "../verdicts/oracle/mod.rs"]
 mod oracle;
-#[path = "../verdicts/oracle_packet.rs"]
-mod oracle_packet;
-#[path = "../verdicts/oracle_zones.rs"]
-mod oracle_zones;
+#[path = "../verdicts/pcap.rs"]
+mod pcap;
 mod tables_packet;
 mod tables_verdict;
 #[path = "../verdicts/world.rs"]
 mod world;
+
+use cases::Scale;
+use compare::{Tally, compare};
+use in_process::InProcess;
+use world::World;
+
+#[test]
+fn random_packets_get_the_verdict_of_the_policy() {
+    let world = World::new();
+    let open = |policies: &[&_]| InProcess::new(policies, &world);
+    let mut tally = Tally::new();
+    for case in Scale::new(300, 300).cases(&world) {
+        compare(&case, &world, open, &mut tally);
+    }
+    cases::assert_all_seen(&tally);
+}
+
+#[test]
+fn captured_packets_get_the_verdict_of_the_policy() {
+    let world = World::new();
+    let open = |policies: &[&_]| InProcess::new(policies, &world);
+    compare(&cases::captures(), &world, open, &mut Tally::new());
+}

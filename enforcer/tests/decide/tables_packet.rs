@@ -1,14 +1,15 @@
 //! Tables that hold the oracle's reading of frames to the standards.
 
-use crate::frames::{self, Extension, Packet};
-use crate::oracle_packet::{AH, Content, ICMP, ICMPV6, TCP, UDP, Vlan, read};
+use crate::generate::frames::{self, Extension, Packet};
+use crate::oracle::packet::{AH, ICMP, ICMPV6, Payload, TCP, UDP, Vlan, read};
 
 const V4: [&str; 2] = ["10.0.0.9", "10.0.1.9"];
 const V6: [&str; 2] = ["fd00::9", "fd00:0:0:1::9"];
 
 #[test]
 fn tags_make_vlans() {
-    let cases: [(&[(u16, u16)], Result<(u16, u16), &str>); 9] = [
+    type Case<'a> = (&'a [(u16, u16)], Result<(u16, u16), &'a str>);
+    let cases: [Case<'_>; 9] = [
         (&[], Ok((0, 0))),
         (&[(0x8100, 10)], Ok((10, 0))),
         (&[(0x8100, 0xe00a)], Ok((10, 0))),
@@ -45,26 +46,26 @@ fn link_protocols_and_arp_are_told_apart() {
         packet
     };
     let cases = [
-        (router, 0x0806, arp(), Ok(Content::Arp)),
+        (router, 0x0806, arp(), Ok(Payload::Arp)),
         (router, 0x0806, arp()[..27].to_vec(), Err("truncated")),
         (router, 0x0806, with(1, 2), Err("bad-arp")),
         (router, 0x0806, with(2, 0x86), Err("bad-arp")),
         (router, 0x0806, with(4, 8), Err("bad-arp")),
         (router, 0x0806, with(5, 16), Err("bad-arp")),
-        (router, 0x8863, vec![], Ok(Content::Link)),
+        (router, 0x8863, vec![], Ok(Payload::Link)),
         (router, 0x8864, vec![], Err("unknown-ethertype")),
         (router, 0x0026, vec![], Err("unknown-ethertype")),
-        (bridge(0), 0x0026, vec![], Ok(Content::Link)),
-        (bridge(0x0f), 0x0800, vec![], Ok(Content::Link)),
+        (bridge(0), 0x0026, vec![], Ok(Payload::Link)),
+        (bridge(0x0f), 0x0800, vec![], Ok(Payload::Link)),
         (bridge(0x10), 0x0026, vec![], Err("unknown-ethertype")),
         (router, 0x8100, vec![0, 10, 8], Err("truncated")),
         (bridge(0), 0x8100, vec![0, 10, 8], Err("truncated")),
-        (router, 0x8100, vec![0, 10, 0x88, 0x63], Ok(Content::Link)),
+        (router, 0x8100, vec![0, 10, 0x88, 0x63], Ok(Payload::Link)),
     ];
     for (mac, ether_type, payload, want) in cases {
         let mut frame = frames::ethernet(mac, &[], ether_type);
         frame.extend(&payload);
-        let got = read(&frame).map(|frame| frame.content);
+        let got = read(&frame).map(|frame| frame.payload);
         assert_eq!(got, want, "{mac:x?} {ether_type:04x} {payload:x?}");
     }
 }

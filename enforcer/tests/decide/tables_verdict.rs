@@ -2,9 +2,9 @@
 
 use enforcer::policy::{Policy, Source, parse};
 
-use crate::frames::{self, Packet};
+use crate::generate::frames::{self, Packet};
+use crate::oracle::packet::{ICMP, ICMPV6, TCP, UDP};
 use crate::oracle::{Expected, History, judge};
-use crate::oracle_packet::{ICMP, ICMPV6, TCP, UDP};
 use crate::world::World;
 
 const POLICY: &str = r#"
@@ -180,7 +180,8 @@ fn new_packets_are_judged_by_the_policy() {
 fn neighbours_are_served_whatever_the_policy_says() {
     let dhcp = |from, to| (UDP, frames::with_ports(UDP, from, to, 0));
     let icmpv6 = |kind| (ICMPV6, frames::icmp(kind, 0, 0));
-    let cases: Vec<(&str, &str, u8, (u8, Vec<u8>), &str)> = vec![
+    type Content = (u8, Vec<u8>);
+    let cases: Vec<(&str, &str, u8, Content, &str)> = vec![
         ("0.0.0.0", "255.255.255.255", 64, dhcp(68, 67), "dhcp"),
         ("10.0.0.9", "10.0.0.1", 64, dhcp(68, 67), "dhcp"),
         ("10.0.0.9", "10.0.0.255", 64, dhcp(67, 68), "dhcp"),

@@ -6,16 +6,20 @@ use std::fmt::Write;
 
 use enforcer::policy::Policy;
 
-use super::generate_packet::Arrival;
-use super::oracle::{Expected, History, judge};
-use super::world::World;
+use crate::generate::Arrival;
+use crate::oracle::flows::Opening;
+use crate::oracle::packet::{Frame, Payload};
+use crate::oracle::{self, Expected, History, judge};
+use crate::world::World;
 
-/// Whatever judges packets with the tables of a policy.
+/// Whatever judges packets with the tables of policies.
 pub trait Datapath {
     /// Whether the packet passes.
     fn run(&mut self, frame: &[u8], ifindex: u32) -> bool;
     /// Everything counted so far; what is 0 may be missing.
     fn counters(&mut self) -> Counters;
+    /// Puts the next policy in place of the present one.
+    fn next_policy(&mut self);
     /// Whether it remembers flows.
     fn is_stateful(&self) -> bool;
 }
@@ -35,10 +39,15 @@ pub enum Counter {
     },
 }
 
-/// A policy, and packets that are to be judged by it one after the other.
+/// Policies that follow each other, each with packets that it judges.
 pub struct Case {
     /// What makes it again.
     pub origin: String,
+    pub stages: Vec<Stage>,
+}
+
+/// One policy and the packets that come while it is active.
+pub struct Stage {
     pub text: String,
     pub policy: Policy,
     pub packets: Vec<Arrival>,
@@ -48,70 +57,106 @@ pub struct Case {
 pub type Tally = BTreeMap<String, u64>;
 
 /// Compares every verdict and every counter of a case; panics on a difference.
+///
+/// `open` gives a datapath with the first of the policies active.
 pub fn compare<D: Datapath>(
     case: &Case,
     world: &World,
-    open: impl Fn(&Policy) -> D,
+    open: impl Fn(&[&Policy]) -> D,
     tally: &mut Tally,
 ) {
-    let mut datapath = open(&case.policy);
-    let mut history = History::default();
-    let before = datapath.counters();
-    let mut expected = Counters::new();
-    for (number, (frame, ifindex)) in case.packets.iter().enumerate() {
-        if !datapath.is_stateful() {
-            history = History::default();
+    let policies: Vec<&Policy> = case.stages.iter().map(|stage| &stage.policy).collect();
+    let mut run = Run::new(world, open(&policies));
+    for (number, stage) in case.stages.iter().enumerate() {
+        run.begin(number);
+        let before = run.datapath.counters();
+        let mut expected = Counters::new();
+        let mut differs = false;
+        for (frame, ifindex) in &stage.packets {
+            let (verdict, passed) = run.judge(stage, frame, *ifindex);
+            differs |= verdict.passes() != passed;
+            *tally.entry(verdict.kind()).or_default() += 1;
+            for counter in verdict.counters() {
+                *expected.entry(counter).or_default() += 1;
+            }
         }
-        let verdict = judge(&case.policy, world, frame, *ifindex, &mut history);
-        for counter in verdict.counters() {
-            *expected.entry(counter).or_default() += 1;
+        if differs || difference(&before, &run.datapath.counters()) != expected {
+            explain(case, Run::new(world, open(&policies)));
         }
-        *tally.entry(verdict.kind()).or_default() += 1;
-        if datapath.run(frame, *ifindex) != verdict.passes() {
-            explain(case, world, open(&case.policy), number);
-        }
-    }
-    if difference(&before, &datapath.counters()) != expected {
-        explain(case, world, open(&case.policy), case.packets.len());
     }
 }
 
-/// Runs the packets again, looks at the counters after each up to `last`, and
-/// panics with the first difference.
-fn explain(case: &Case, world: &World, mut datapath: impl Datapath, last: usize) -> ! {
-    let mut history = History::default();
-    let mut before = datapath.counters();
-    for (number, (frame, ifindex)) in case.packets.iter().take(last + 1).enumerate() {
-        if !datapath.is_stateful() {
-            history = History::default();
-        }
-        let flows = history.clone();
-        let expected = judge(&case.policy, world, frame, *ifindex, &mut history);
-        let passed = datapath.run(frame, *ifindex);
-        let after = datapath.counters();
-        let seen = difference(&before, &after);
-        before = after;
-        let wanted: Counters = expected
-            .counters()
-            .into_iter()
-            .map(|counter| (counter, 1))
-            .collect();
-        if passed != expected.passes() || seen != wanted {
-            panic!(
-                "packet {number} of {}\n{}\nfrom interface {ifindex}, {} bytes: {}\n{:?}\n\
-                 flows: {flows:?}\nexpected: {expected:?}\nseen: passed {passed}, counted {seen:?}",
-                case.origin,
-                case.text,
-                frame.len(),
-                hex(frame),
-                super::oracle_packet::read(frame),
-            );
+/// Runs the packets again, looks at the counters after each, and panics with
+/// the first difference.
+fn explain<D: Datapath>(case: &Case, mut run: Run<'_, D>) -> ! {
+    for (number, stage) in case.stages.iter().enumerate() {
+        run.begin(number);
+        let mut before = run.datapath.counters();
+        for (packet, (frame, ifindex)) in stage.packets.iter().enumerate() {
+            let flows = run.history.clone();
+            let (expected, passed) = run.judge(stage, frame, *ifindex);
+            let after = run.datapath.counters();
+            let seen = difference(&before, &after);
+            before = after;
+            let wanted = expected.counters().into_iter().map(|counter| (counter, 1));
+            if passed != expected.passes() || seen != wanted.collect() {
+                let read = oracle::packet::read(frame);
+                let flow = match &read {
+                    Ok(Frame {
+                        vlan,
+                        payload: Payload::Ip(datagram),
+                    }) => flows.between(&Opening::new(*ifindex, *vlan, datagram)),
+                    _ => None,
+                };
+                panic!(
+                    "{}: packet {packet} under policy {number}\n{}\n\
+                     from interface {ifindex}, {} bytes: {}\n{read:?}\n{flow:?}\n\
+                     expected: {expected:?}\nseen: passed {passed}, counted {seen:?}",
+                    case.origin,
+                    stage.text,
+                    frame.len(),
+                    hex(frame),
+                );
+            }
         }
     }
-    panic!(
-        "{}: the difference went away when it was run again",
-        case.origin
-    );
+    panic!("{}: the difference was gone when it ran again", case.origin);
+}
+
+/// A datapath and what the oracle remembers of the same packets.
+struct Run<'w, D> {
+    world: &'w World,
+    datapath: D,
+    history: History,
+}
+
+impl<'w, D: Datapath> Run<'w, D> {
+    fn new(world: &'w World, datapath: D) -> Self {
+        let history = History::default();
+        Self {
+            world,
+            datapath,
+            history,
+        }
+    }
+
+    /// Makes a policy active, given by its place in the case.
+    fn begin(&mut self, number: usize) {
+        if number > 0 {
+            self.datapath.next_policy();
+            self.history.replace_policy();
+        }
+    }
+
+    /// What the oracle says of a packet, and whether the datapath let it pass.
+    fn judge(&mut self, stage: &Stage, frame: &[u8], ifindex: u32) -> (Expected, bool) {
+        if !self.datapath.is_stateful() {
+            self.history = History::default();
+        }
+        let history = &mut self.history;
+        let expected = judge(&stage.policy, self.world, frame, ifindex, history);
+        (expected, self.datapath.run(frame, ifindex))
+    }
 }
 
 impl Expected {

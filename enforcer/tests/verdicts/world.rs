@@ -8,6 +8,7 @@ use ipnet::IpNet;
 #[derive(Clone, Debug)]
 pub struct World {
     pub interfaces: Vec<Interface>,
+    /// Routes beside those that addresses bring.
     pub routes: Vec<(IpNet, Route)>,
 }
 
@@ -54,7 +55,7 @@ impl World {
             interface("wan0", 14, &["203.0.113.2/30", "2001:db8::2/64"]),
             interface("spare0", SPARE, &["172.16.0.1/31"]),
         ];
-        let mut routes = vec![
+        let routes = vec![
             (net("0.0.0.0/0"), Route::Out(14)),
             (net("::/0"), Route::Out(14)),
             (net("10.0.0.0/8"), Route::Out(13)),
@@ -62,23 +63,8 @@ impl World {
             (net("fd00::/32"), Route::Out(12)),
             (net("198.51.100.0/24"), Route::Nowhere),
             (net("2001:db8:dead::/48"), Route::Nowhere),
-            (net("127.0.0.0/8"), Route::Local),
-            (net("::1/128"), Route::Local),
         ];
-        for interface in &interfaces {
-            for address in &interface.addresses {
-                routes.push((address.trunc(), Route::Out(interface.index)));
-                routes.push((host(address.addr()), Route::Local));
-            }
-        }
-        let mut world = Self { interfaces, routes };
-        for broadcast in world.broadcasts() {
-            world.routes.push((host(broadcast), Route::Local));
-        }
-        for anycast in world.anycasts() {
-            world.routes.push((host(anycast), Route::Local));
-        }
-        world
+        Self { interfaces, routes }
     }
 
     /// Name of an interface.
@@ -115,13 +101,31 @@ impl World {
         self.addresses().contains(&address) || self.broadcasts().contains(&address)
     }
 
-    /// Where a packet to `destination` goes: the longest prefix decides.
-    pub fn route(&self, destination: IpAddr) -> Route {
-        self.routes
-            .iter()
+    /// Where a packet goes: the longest prefix around the destination decides.
+    ///
+    /// What must not be forwarded (RFC 4291, 2.5.6) stays with the router.
+    pub fn route(&self, source: IpAddr, destination: IpAddr) -> Route {
+        let stays = |address| match address {
+            IpAddr::V4(_) => false,
+            IpAddr::V6(address) => {
+                address.is_unicast_link_local() || address.is_multicast() || address.is_loopback()
+            }
+        };
+        let is_local = self.is_router(destination)
+            || self.anycasts().contains(&destination)
+            || destination.is_loopback();
+        if is_local || stays(source) || stays(destination) {
+            return Route::Local;
+        }
+        let subnets = self.interfaces.iter().flat_map(|interface| {
+            let addresses = interface.addresses.iter();
+            addresses.map(|address| (*address, Route::Out(interface.index)))
+        });
+        subnets
+            .chain(self.routes.iter().copied())
             .filter(|(prefix, _)| prefix.contains(&destination))
             .max_by_key(|(prefix, _)| prefix.prefix_len())
-            .map_or(Route::Nowhere, |(_, route)| *route)
+            .map_or(Route::Nowhere, |(_, route)| route)
     }
 
     fn nets(&self) -> impl Iterator<Item = IpNet> {
@@ -129,11 +133,6 @@ impl World {
             .iter()
             .flat_map(|interface| interface.addresses.iter().copied())
     }
-}
-
-/// The prefix that holds `address` alone.
-pub fn host(address: IpAddr) -> IpNet {
-    IpNet::from(address)
 }
 
 fn net(text: &str) -> IpNet {

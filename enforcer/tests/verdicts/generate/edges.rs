@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
+use super::Rng;
 use super::frames::{self, Extension, Packet};
-use super::oracle_packet::{AH, ICMP, ICMPV6, UDP};
-use super::rng::Rng;
+use crate::oracle::packet::{AH, ICMP, ICMPV6, UDP};
 
 /// A frame that carries neither IPv4 nor IPv6.
 pub fn other_frame(rng: &mut Rng, tags: &[(u16, u16)]) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::oracle_packet::{AH, SCTP, TCP, UDP};
+use crate::oracle::packet::{AH, SCTP, TCP, UDP};
 
 /// A frame with an IP datagram.
 #[derive(Clone, Debug)]

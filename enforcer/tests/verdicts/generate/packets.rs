@@ -1,64 +1,18 @@
 //! Random packets that aim at the edges of one policy, and at each other.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use enforcer::policy::Policy;
 use enforcer::policy::model::{Endpoints, ZoneEntry, ZoneRef};
 use ipnet::IpNet;
 
+use super::addresses::{near, special};
 use super::frames::{self, Packet};
-use super::generate_edges;
-use super::generate_services::{self, Aim};
-use super::oracle_packet::{ICMP, ICMPV6, SCTP, TCP, UDP, Vlan};
-use super::oracle_zones::{Link, source_zone};
-use super::rng::Rng;
-use super::world::{SPARE, World};
-
-/// Addresses that mean something whatever the policy says.
-const SPECIAL: [&str; 42] = [
-    "0.0.0.0",
-    "0.0.0.1",
-    "127.0.0.1",
-    "127.255.255.255",
-    "128.0.0.0",
-    "169.253.255.255",
-    "169.254.0.0",
-    "169.254.7.7",
-    "169.255.0.0",
-    "223.255.255.255",
-    "224.0.0.1",
-    "239.1.2.3",
-    "239.255.255.255",
-    "240.0.0.0",
-    "255.255.255.254",
-    "255.255.255.255",
-    "10.0.0.3",
-    "10.0.1.130",
-    "10.9.9.9",
-    "198.51.100.9",
-    "172.16.0.0",
-    "8.8.8.8",
-    "::",
-    "::1",
-    "::2",
-    "::7f00:1",
-    "fe80::1",
-    "fe80::2",
-    "febf:ffff::1",
-    "fec0::1",
-    "fe7f:ffff::1",
-    "feff:ffff::1",
-    "ff00::",
-    "ff02::1",
-    "ff02::fb",
-    "ff02::1:2",
-    "ff05::1:3",
-    "ffff::",
-    "fd00::2",
-    "fd00:0:0:1::77",
-    "2001:db8:dead::1",
-    "2606:4700::1111",
-];
+use super::services::{self, Aim};
+use super::{Rng, edges};
+use crate::oracle::packet::{ICMP, ICMPV6, SCTP, TCP, UDP, Vlan};
+use crate::oracle::zones::{Link, source_zone};
+use crate::world::{SPARE, World};
 
 /// Makes one packet after the other for one policy.
 pub struct Packets<'a> {
@@ -97,6 +51,15 @@ impl<'a> Packets<'a> {
         }
     }
 
+    /// Goes on under another policy.
+    pub fn under(self, policy: &'a Policy) -> Self {
+        Self {
+            aim: Aim::at(policy),
+            policy,
+            ..self
+        }
+    }
+
     /// The next packet.
     pub fn next(&mut self, rng: &mut Rng) -> Arrival {
         if rng.percent(4) {
@@ -105,7 +68,7 @@ impl<'a> Packets<'a> {
                 self.place(rng, zone)
             };
             let tags = tags(rng, place.vlan);
-            return (generate_edges::other_frame(rng, &tags), place.ifindex);
+            return (edges::other_frame(rng, &tags), place.ifindex);
         }
         let mut sent = match rng.percent(30) && !self.sent.is_empty() {
             true => self.related(rng),
@@ -117,11 +80,11 @@ impl<'a> Packets<'a> {
         sent.packet.tags = tags(rng, sent.here.vlan);
         self.sent.push(sent.clone());
         if rng.percent(15) {
-            generate_edges::bend(rng, &mut sent.packet);
+            edges::bend(rng, &mut sent.packet);
         }
         let mut frame = sent.packet.bytes();
         if rng.percent(8) {
-            generate_edges::damage(rng, &mut frame);
+            edges::damage(rng, &mut frame);
         }
         (frame, sent.here.ifindex)
     }
@@ -133,7 +96,7 @@ impl<'a> Packets<'a> {
             sent = sent.answer();
         }
         let packet = &mut sent.packet;
-        generate_services::vary(rng, packet);
+        services::vary(rng, packet);
         match rng.below(12) {
             0 => sent.here.ifindex = self.interface(rng),
             1 => sent.here.vlan = self.vlan(rng),
@@ -175,7 +138,7 @@ impl<'a> Packets<'a> {
             destination = source;
         }
         let packet = match rng.percent(8) {
-            true => generate_edges::neighbour_packet(rng, source, destination),
+            true => edges::neighbour_packet(rng, source, destination),
             false => self.aim.packet(rng, (source, destination), service),
         };
         Sent {
@@ -257,9 +220,7 @@ impl<'a> Packets<'a> {
         match (zone, rng.below(20)) {
             (_, 0) => self.router(rng),
             (ZoneRef::SelfZone, 1..16) => self.router(rng),
-            (_, 1) | (ZoneRef::Unknown, 1..10) => {
-                rng.pick(&SPECIAL).parse().expect("a valid address")
-            }
+            (_, 1) | (ZoneRef::Unknown, 1..10) => special(rng),
             (_, 2) if !self.policy.failsafe.is_empty() => {
                 let failsafe = rng.pick(&self.policy.failsafe);
                 near(rng, failsafe.from)
@@ -357,44 +318,4 @@ fn tags(rng: &mut Rng, vlan: Vlan) -> Vec<(u16, u16)> {
             (kind, id | rng.pick(&[0, 0, 0x2000, 0xe000, 0x1000]))
         })
         .collect()
-}
-
-/// The first or last address of a prefix, one beyond, or one inside.
-fn near(rng: &mut Rng, prefix: IpNet) -> IpAddr {
-    let (first, last) = (prefix.network(), prefix.broadcast());
-    match rng.below(8) {
-        0 => first,
-        1 => last,
-        2 => moved(first, -1),
-        3 => moved(last, 1),
-        4 => moved(first, 1),
-        5 => moved(last, -1),
-        _ => inside(rng, first, last),
-    }
-}
-
-fn moved(address: IpAddr, by: i8) -> IpAddr {
-    match address {
-        IpAddr::V4(address) => {
-            Ipv4Addr::from(u32::from(address).wrapping_add_signed(by.into())).into()
-        }
-        IpAddr::V6(address) => {
-            Ipv6Addr::from(u128::from(address).wrapping_add_signed(by.into())).into()
-        }
-    }
-}
-
-fn inside(rng: &mut Rng, first: IpAddr, last: IpAddr) -> IpAddr {
-    let noise = u128::from(rng.next()) << 64 | u128::from(rng.next());
-    match (first, last) {
-        (IpAddr::V4(first), IpAddr::V4(last)) => {
-            let (first, last) = (u32::from(first), u32::from(last));
-            Ipv4Addr::from(first | noise as u32 & (last - first)).into()
-        }
-        (IpAddr::V6(first), IpAddr::V6(last)) => {
-            let (first, last) = (u128::from(first), u128::from(last));
-            Ipv6Addr::from(first | noise & (last - first)).into()
-        }
-        _ => first,
-    }
 }

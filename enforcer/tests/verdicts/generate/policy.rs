@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::rng::Rng;
+use super::Rng;
 
 const ZONES: [&str; 7] = ["office", "plant", "cameras", "dmz", "guests", "wan", "mgmt"];
 const INTERFACES: [&str; 4] = ["lan0", "lan1", "lan2", "wan0"];
@@ -79,6 +79,19 @@ const ICMP: [&str; 19] = [
 ];
 const PORTS: [u16; 12] = [1, 22, 53, 67, 80, 255, 256, 443, 502, 1024, 5000, 65535];
 
+/// A policy that can be written and changed.
+pub struct Draft {
+    parts: Parts,
+    defaults: String,
+    /// The `match` entries of each zone, and the rest of its keys.
+    zones: Vec<(String, String)>,
+    services: Vec<String>,
+    failsafes: Vec<String>,
+    conduits: Vec<String>,
+    /// Number of the next conduit.
+    next: usize,
+}
+
 /// What zones, conduits and failsafe entries of one policy are made of.
 struct Parts {
     zones: Vec<&'static str>,
@@ -89,62 +102,97 @@ struct Parts {
     claims: BTreeMap<(String, String, String), usize>,
 }
 
-/// The text of a policy; nearly always a valid one.
-pub fn policy(rng: &mut Rng) -> String {
-    let mut parts = Parts::new(rng);
-    let mut text = "version: 1\n".to_owned();
-    let action = |rng: &mut Rng| rng.pick(&["allow", "drop"]);
-    if rng.percent(60) {
-        let (intra_zone, self_out) = (action(rng), action(rng));
-        line(
-            &mut text,
-            &format!("defaults: {{ intra_zone: {intra_zone}, self_out: {self_out} }}"),
-        );
-    }
-    line(&mut text, "zones:");
-    for (index, name) in parts.zones.clone().into_iter().enumerate() {
-        let entries: Vec<String> = (0..1 + rng.below(3))
-            .filter_map(|_| parts.entry(rng, index))
-            .collect();
-        let entries = if entries.is_empty() {
-            // Nobody else can claim that.
-            format!("{{ vlan: {} }}", 100 + index)
-        } else {
-            entries.join(", ")
-        };
-        let intra_zone = match rng.percent(40) {
-            true => format!(", intra_zone: {}", action(rng)),
+impl Draft {
+    /// A policy that is nearly always valid.
+    pub fn new(rng: &mut Rng) -> Self {
+        let mut parts = Parts::new(rng);
+        let defaults = match rng.percent(60) {
+            true => format!(
+                "defaults: {{ intra_zone: {}, self_out: {} }}",
+                action(rng),
+                action(rng)
+            ),
             false => String::new(),
         };
-        line(
-            &mut text,
-            &format!("  {name}: {{ match: [{entries}]{intra_zone} }}"),
-        );
+        let zones = (0..parts.zones.len())
+            .map(|index| parts.zone(rng, index))
+            .collect();
+        let services = parts
+            .named_services
+            .iter()
+            .map(|name| format!("{name}: {}", list(&rng.some(&parts.services, 3))))
+            .collect();
+        let failsafes = rng.pick(&[0, 0, 1, 2, 3, 16]);
+        let failsafes = (0..failsafes).map(|_| parts.failsafe(rng)).collect();
+        let mut draft = Self {
+            parts,
+            defaults,
+            zones,
+            services,
+            failsafes,
+            conduits: Vec::new(),
+            next: 0,
+        };
+        for _ in 0..rng.below(14) {
+            draft.add_conduit(rng);
+        }
+        draft
     }
-    if !parts.named_services.is_empty() {
-        line(&mut text, "services:");
-        for name in &parts.named_services {
-            let services = list(&rng.some(&parts.services, 3));
-            line(&mut text, &format!("  {name}: {services}"));
+
+    /// Changes a little, as an operator would from day to day.
+    pub fn change(&mut self, rng: &mut Rng) {
+        let conduit = (!self.conduits.is_empty()).then(|| rng.below(self.conduits.len()));
+        match (rng.below(7), conduit) {
+            (0, Some(conduit)) => drop(self.conduits.remove(conduit)),
+            (1, Some(conduit)) => {
+                let text = &mut self.conduits[conduit];
+                match text.contains(", action: drop") {
+                    true => *text = text.replace(", action: drop", ""),
+                    false => text.push_str(", action: drop"),
+                }
+            }
+            (2, Some(_)) => self.conduits.reverse(),
+            (3, _) => {
+                // The members of two zones change places.
+                let (a, b) = (rng.below(self.zones.len()), rng.below(self.zones.len()));
+                let entries = self.zones[a].0.clone();
+                self.zones[a].0 = std::mem::replace(&mut self.zones[b].0, entries);
+            }
+            (4, _) => {
+                let zone = rng.below(self.zones.len());
+                self.zones[zone].1 = format!(", intra_zone: {}", action(rng));
+            }
+            _ => self.add_conduit(rng),
         }
     }
-    let failsafes = [0, 0, 1, 2, 3, 16][rng.below(6)];
-    if failsafes > 0 {
-        line(&mut text, "failsafe:");
+
+    /// The policy as an operator would write it.
+    pub fn text(&self) -> String {
+        let mut text = format!("version: 1\n{}\nzones:\n", self.defaults);
+        for (name, (entries, rest)) in self.parts.zones.iter().zip(&self.zones) {
+            line(
+                &mut text,
+                &format!("  {name}: {{ match: [{entries}]{rest} }}"),
+            );
+        }
+        section(&mut text, "services", &self.services);
+        let items = |items: &[String]| {
+            items
+                .iter()
+                .map(|item| format!("- {{ {item} }}"))
+                .collect::<Vec<_>>()
+        };
+        section(&mut text, "failsafe", &items(&self.failsafes));
+        section(&mut text, "conduits", &items(&self.conduits));
+        text
     }
-    for _ in 0..failsafes {
-        let entry = parts.failsafe(rng);
-        line(&mut text, &format!("  - {{ {entry} }}"));
+
+    fn add_conduit(&mut self, rng: &mut Rng) {
+        let conduit = format!("id: C-{:03}, {}", self.next, self.parts.conduit(rng));
+        let place = rng.below(self.conduits.len() + 1);
+        self.conduits.insert(place, conduit);
+        self.next += 1;
     }
-    let conduits = rng.below(14);
-    if conduits > 0 {
-        line(&mut text, "conduits:");
-    }
-    for index in 0..conduits {
-        let conduit = parts.conduit(rng);
-        line(&mut text, &format!("  - {{ id: C-{index:03}, {conduit} }}"));
-    }
-    text
 }
 
 impl Parts {
@@ -164,6 +212,23 @@ impl Parts {
                 .collect(),
             claims: BTreeMap::new(),
         }
+    }
+
+    /// The `match` entries of the zone with this index, and the rest.
+    fn zone(&mut self, rng: &mut Rng, index: usize) -> (String, String) {
+        let entries: Vec<String> = (0..1 + rng.below(3))
+            .filter_map(|_| self.entry(rng, index))
+            .collect();
+        let entries = match entries.is_empty() {
+            // Nobody else can claim that.
+            true => format!("{{ vlan: {} }}", 100 + index),
+            false => entries.join(", "),
+        };
+        let rest = match rng.percent(40) {
+            true => format!(", intra_zone: {}", action(rng)),
+            false => String::new(),
+        };
+        (entries, rest)
     }
 
     /// A `match` entry for the zone with this index, unless another zone has
@@ -301,6 +366,19 @@ fn service(rng: &mut Rng) -> String {
         _ if rng.percent(10) => "any".to_owned(),
         _ => format!("proto/{}", rng.pick(&PROTOCOLS)),
     }
+}
+
+fn action(rng: &mut Rng) -> &'static str {
+    rng.pick(&["allow", "drop"])
+}
+
+fn section(text: &mut String, name: &str, items: &[String]) {
+    if !items.is_empty() {
+        line(text, &format!("{name}:"));
+    }
+    items
+        .iter()
+        .for_each(|item| line(text, &format!("  {item}")));
 }
 
 fn list(values: &[String]) -> String {

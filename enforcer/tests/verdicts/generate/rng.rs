@@ -26,10 +26,6 @@ impl Rng {
         self.next() as u8
     }
 
-    pub fn word(&mut self) -> u16 {
-        self.next() as u16
-    }
-
     /// Whether something happens that happens so often in a hundred times.
     pub fn percent(&mut self, chance: usize) -> bool {
         self.below(100) < chance

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use enforcer::policy::Policy;
 use enforcer::policy::service::{IcmpFamily, Service, Transport};
 
+use super::Rng;
 use super::frames::{self, Packet};
-use super::oracle_packet::{ICMP, ICMPV6, SCTP, TCP, UDP};
-use super::rng::Rng;
+use crate::oracle::packet::{ICMP, ICMPV6, SCTP, TCP, UDP};
 
 /// What the services of a policy name, and what lies beside it.
 pub struct Aim {

@@ -1,18 +1,22 @@
 //! What has to happen to a packet at the ingress hook, read from the policy
 //! itself: slow, obvious, and independent of the tables it is compiled to.
 
-use std::collections::BTreeMap;
+pub mod flows;
+pub mod packet;
+pub mod rules;
+pub mod zones;
+
 use std::net::{IpAddr, Ipv6Addr};
 
 use enforcer::policy::Policy;
-use enforcer::policy::model::{Action, Conduit, Endpoints, ZoneRef};
-use enforcer::policy::service::{IcmpFamily, Service, Transport as PortProtocol};
+use enforcer::policy::model::ZoneRef;
 
-use super::oracle_packet::{
-    self, Content, Datagram, ICMP, ICMPV6, Ports, SCTP, TCP, Transport, UDP,
-};
-use super::oracle_zones::{self, Link, is_group, is_link_local};
-use super::world::{Route, World};
+use crate::world::{Route, World};
+pub use flows::History;
+use flows::{Opening, Side};
+use packet::{Datagram, ICMPV6, Payload, Transport, UDP};
+use rules::{Verdict, allows_anything, covers_service};
+use zones::{Link, is_group, is_link_local, source_zone, zone_by_address, zone_by_route};
 
 /// The verdict on a packet and how it is counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,32 +35,6 @@ pub enum Expected {
     },
 }
 
-/// The flows that packets have opened.
-#[derive(Clone, Debug, Default)]
-pub struct History {
-    flows: BTreeMap<Key, Flow>,
-}
-
-/// Protocol, and both ends in order.
-type Key = (u8, End, End);
-/// Address, and port or identifier.
-type End = (IpAddr, u16);
-
-#[derive(Clone, Debug)]
-struct Flow {
-    initiator: End,
-    from: ZoneRef,
-    to: ZoneRef,
-    counted: String,
-}
-
-/// The ends of a packet that can belong to a flow.
-#[derive(Clone, Copy, Debug)]
-struct Ends {
-    source: End,
-    destination: End,
-}
-
 /// Judges a frame that comes in on the interface with index `ingress`.
 pub fn judge(
     policy: &Policy,
@@ -65,334 +43,222 @@ pub fn judge(
     ingress: u32,
     history: &mut History,
 ) -> Expected {
-    let frame = match oracle_packet::read(frame) {
+    let router = Router { policy, world };
+    let frame = match packet::read(frame) {
         Ok(frame) => frame,
-        Err(reason) => return dropped(policy, reason, ZoneRef::Unknown, None),
+        Err(reason) => return router.dropped(reason, ZoneRef::Unknown, None),
     };
-    let datagram = match frame.content {
-        Content::Link => return pass("(essential:link)"),
-        Content::Arp => return pass("(essential:arp)"),
-        Content::Ip(datagram) => datagram,
+    let datagram = match frame.payload {
+        Payload::Link => return pass("(essential:link)"),
+        Payload::Arp => return pass("(essential:arp)"),
+        Payload::Ip(datagram) => datagram,
     };
-    let link = Link {
-        interface: world.name(ingress),
-        vlan: frame.vlan,
-    };
-    if let Some(name) = essential(world, &datagram) {
+    if let Some(name) = router.essential(&datagram) {
         return pass(&format!("(essential:{name})"));
     }
-    if let Some(index) = failsafe(policy, world, link, &datagram) {
+    let packet = Opening::new(ingress, frame.vlan, &datagram);
+    if let Some(index) = router.failsafe(&packet) {
         return pass(&format!("(failsafe:{index})"));
     }
-    let from = match oracle_zones::source_zone(policy, world, link, datagram.source) {
+    let from = match router.source(&packet) {
         Ok(zone) => zone,
-        Err(zone) => return dropped(policy, "spoofed-source", zone, None),
+        Err(drop) => return drop,
     };
-    if let Some(counted) = known_flow(history, &datagram, from) {
-        return pass(&counted);
+    match router.known_flow(&packet, from, history) {
+        Some(verdict) => verdict,
+        None => router.open(&packet, from, history),
     }
-    judge_new(policy, world, &datagram, from, history)
 }
 
-/// Judges a packet that belongs to no flow.
-fn judge_new(
-    policy: &Policy,
-    world: &World,
-    datagram: &Datagram,
+/// A policy, and the router that it is for.
+struct Router<'a> {
+    policy: &'a Policy,
+    world: &'a World,
+}
+
+/// The zones of both ends and what lets a packet pass between them.
+struct Allowed {
     from: ZoneRef,
-    history: &mut History,
-) -> Expected {
-    let destination = datagram.destination;
-    let mut to = oracle_zones::destination_zone(policy, world, destination);
-    let mut verdict = Verdict::of(policy, datagram, from, to);
-    let may_be_local = to != ZoneRef::SelfZone && !is_group(destination);
-    if verdict.passes && may_be_local && world.route(destination) == Route::Local {
-        to = ZoneRef::SelfZone;
-        verdict = Verdict::of(policy, datagram, from, to);
-    }
-    let stays_on_link = is_link_local(datagram.source) || is_link_local(destination);
-    if stays_on_link && from != to && from != ZoneRef::SelfZone && to != ZoneRef::SelfZone {
-        return dropped(policy, "link-local", from, Some(to));
-    }
-    if !verdict.passes {
-        return Expected::Drop {
-            reason: verdict.reason,
-            from: name(policy, from),
-            to: Some(name(policy, to)),
-            counted: Some(verdict.counted),
-        };
-    }
-    if let Transport::Tcp { flags, .. } = datagram.transport
-        && !is_pure_syn(flags)
-    {
-        return dropped(policy, "tcp-no-flow", from, Some(to));
-    }
-    if let Some(ends) = ends(datagram) {
-        let flow = Flow {
-            initiator: ends.source,
-            from,
-            to,
-            counted: verdict.counted.clone(),
-        };
-        history.flows.insert(ends.key(datagram.protocol), flow);
-    }
-    pass(&verdict.counted)
-}
-
-/// Protocols between neighbours; only to the router, to a group, or to an
-/// address that never leaves the link.
-fn essential(world: &World, datagram: &Datagram) -> Option<&'static str> {
-    let Datagram {
-        source,
-        destination,
-        hop_limit,
-        protocol,
-        transport,
-    } = *datagram;
-    let is_local =
-        world.is_router(destination) || is_group(destination) || is_link_local(destination);
-    if !is_local {
-        return None;
-    }
-    let is_between = |low, high| match transport {
-        Transport::Ports(ports) => [ports.source, ports.destination]
-            .iter()
-            .all(|port| *port == low || *port == high),
-        _ => false,
-    };
-    let all_dhcp_servers = IpAddr::from(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2));
-    match (source.is_ipv4(), protocol, transport) {
-        (true, UDP, _) if is_between(67, 68) => Some("dhcp"),
-        (true, 2, _) if hop_limit == 1 => Some("igmp"),
-        (false, UDP, _)
-            if is_between(546, 547)
-                && is_link_local(source)
-                && (is_link_local(destination) || destination == all_dhcp_servers) =>
-        {
-            Some("dhcpv6")
-        }
-        (false, ICMPV6, Transport::Icmp { kind, .. }) => match (kind, hop_limit) {
-            (133 | 135 | 136 | 137, 255) => Some("nd"),
-            (134, 255) if is_link_local(source) => Some("ra"),
-            (130 | 131 | 132 | 143, 1) => Some("mld"),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// The first failsafe entry that lets the packet reach the router.
-fn failsafe(policy: &Policy, world: &World, link: Link<'_>, datagram: &Datagram) -> Option<usize> {
-    if !world.addresses().contains(&datagram.destination) {
-        return None;
-    }
-    policy.failsafe.iter().position(|entry| {
-        entry.from.contains(&datagram.source)
-            && entry
-                .services
-                .iter()
-                .any(|service| covers_service(service, datagram))
-            && entry
-                .interface
-                .as_ref()
-                .is_none_or(|name| link.interface == Some(name.as_str()))
-    })
-}
-
-/// What the flow that the packet goes on with is counted as, if there is one.
-fn known_flow(history: &History, datagram: &Datagram, from: ZoneRef) -> Option<String> {
-    let ends = ends(datagram)?;
-    let flow = history.flows.get(&ends.key(datagram.protocol))?;
-    let echo = match datagram.transport {
-        Transport::Icmp { kind, .. } => Some(kind),
-        _ => None,
-    };
-    let goes_on = if ends.source == flow.initiator {
-        let is_request = echo.is_none_or(|kind| matches!(kind, 8 | 128));
-        flow.from == from && is_request
-    } else {
-        let is_reply = echo.is_none_or(|kind| matches!(kind, 0 | 129));
-        let opens_tcp = matches!(
-            datagram.transport,
-            Transport::Tcp { flags, .. } if is_pure_syn(flags)
-        );
-        flow.to == from && is_reply && !opens_tcp
-    };
-    goes_on.then(|| flow.counted.clone())
-}
-
-/// What a flow is known by; `None` for ICMP other than echo.
-fn ends(datagram: &Datagram) -> Option<Ends> {
-    let ports = match (datagram.protocol, datagram.transport) {
-        (_, Transport::Tcp { ports, .. } | Transport::Ports(ports)) => ports,
-        (
-            ICMP,
-            Transport::Icmp {
-                kind: 0 | 8, id, ..
-            },
-        )
-        | (
-            ICMPV6,
-            Transport::Icmp {
-                kind: 128 | 129,
-                id,
-                ..
-            },
-        ) => Ports {
-            source: id,
-            destination: id,
-        },
-        (_, Transport::Icmp { .. }) => return None,
-        (_, Transport::Other) => Ports {
-            source: 0,
-            destination: 0,
-        },
-    };
-    Some(Ends {
-        source: (datagram.source, ports.source),
-        destination: (datagram.destination, ports.destination),
-    })
-}
-
-impl Ends {
-    fn key(&self, protocol: u8) -> Key {
-        let (source, destination) = (self.source, self.destination);
-        (protocol, source.min(destination), source.max(destination))
-    }
-}
-
-/// SYN without ACK, RST and FIN.
-fn is_pure_syn(flags: u8) -> bool {
-    const FIN_SYN_RST_ACK: u8 = 0x17;
-    flags & FIN_SYN_RST_ACK == 0x02
-}
-
-/// What the policy says of a packet between two zones.
-#[derive(Clone, Debug)]
-struct Verdict {
-    passes: bool,
-    /// Why not, if it does not pass.
-    reason: &'static str,
+    to: ZoneRef,
     counted: String,
 }
 
-impl Verdict {
-    fn of(policy: &Policy, datagram: &Datagram, from: ZoneRef, to: ZoneRef) -> Self {
-        // Of equals, the first in the file: `min_by_key` keeps the first.
-        let deciding = policy
-            .conduits
-            .iter()
-            .filter(|conduit| joins(conduit, from, to))
-            .filter(|conduit| {
-                conduit
-                    .services
-                    .iter()
-                    .any(|service| covers_service(service, datagram))
-            })
-            .min_by_key(|conduit| {
-                (
-                    -i32::from(conduit.priority),
-                    conduit.action == Action::Allow,
-                )
-            });
-        if let Some(conduit) = deciding {
-            return Self {
-                passes: conduit.action == Action::Allow,
-                reason: "conduit",
-                counted: conduit.id.to_string(),
-            };
+impl Router<'_> {
+    /// The verdict on a packet that belongs to a flow, if it does.
+    fn known_flow(
+        &self,
+        packet: &Opening,
+        from: ZoneRef,
+        history: &mut History,
+    ) -> Option<Expected> {
+        let (flow, side) = history.find(packet)?;
+        if let Some(to) = zone_by_address(self.policy, self.world, packet.destination) {
+            let allows = |from, to| allows_anything(self.policy, from, to);
+            if !allows(from, to) && !allows(to, from) {
+                // No flow can exist between the two zones.
+                return None;
+            }
         }
-        match from {
-            ZoneRef::Zone(index) if from == to => Self {
-                passes: policy.zones[index].intra_zone == Action::Allow,
-                reason: "intra-zone",
-                counted: "(intra-zone)".to_owned(),
+        if history.is_stale(flow) {
+            let opening = flow.opening.asked_again();
+            let verdict = self
+                .source(&opening)
+                .and_then(|from| self.ask(&opening, from));
+            match verdict {
+                Ok(now) => history.renew(packet, now.from, now.to, &now.counted),
+                Err(drop) => {
+                    history.forget(packet);
+                    return Some(drop);
+                }
+            }
+        }
+        let (flow, _) = history.find(packet)?;
+        let recorded = match side {
+            Side::Initiator => flow.from,
+            Side::Responder => flow.to,
+        };
+        if recorded != from {
+            return None;
+        }
+        let verdict = pass(&flow.counted);
+        history.note(packet, side);
+        Some(verdict)
+    }
+
+    /// Judges a packet that belongs to no flow, and records the flow it opens.
+    fn open(&self, packet: &Opening, from: ZoneRef, history: &mut History) -> Expected {
+        let Allowed { from, to, counted } = match self.ask(packet, from) {
+            Ok(allowed) => allowed,
+            Err(drop) => return drop,
+        };
+        let is_tcp = matches!(packet.content.transport, Transport::Tcp { .. });
+        if is_tcp && !packet.content.opens_tcp() {
+            return self.dropped("tcp-no-flow", from, Some(to));
+        }
+        history.open(*packet, from, to, &counted);
+        pass(&counted)
+    }
+
+    /// Asks the policy about a packet.
+    fn ask(&self, packet: &Opening, from: ZoneRef) -> Result<Allowed, Expected> {
+        let (source, destination) = (packet.source, packet.destination);
+        let mut to = zone_by_address(self.policy, self.world, destination)
+            .unwrap_or_else(|| zone_by_route(self.policy, self.world, source, destination));
+        let stays_on_link = is_link_local(source) || is_link_local(destination);
+        if stays_on_link && from != to && from != ZoneRef::SelfZone && to != ZoneRef::SelfZone {
+            return Err(self.dropped("link-local", from, Some(to)));
+        }
+        let mut verdict = Verdict::of(self.policy, &packet.content, from, to);
+        let may_be_local = to != ZoneRef::SelfZone && !is_group(destination);
+        if verdict.passes && may_be_local && self.world.route(source, destination) == Route::Local {
+            to = ZoneRef::SelfZone;
+            verdict = Verdict::of(self.policy, &packet.content, from, to);
+        }
+        let counted = verdict.counted;
+        if verdict.passes {
+            return Ok(Allowed { from, to, counted });
+        }
+        Err(Expected::Drop {
+            reason: verdict.reason,
+            from: self.name(from),
+            to: Some(self.name(to)),
+            counted: Some(counted),
+        })
+    }
+
+    /// The source zone, or the drop of a forged source.
+    fn source(&self, packet: &Opening) -> Result<ZoneRef, Expected> {
+        let zone = source_zone(self.policy, self.world, self.link(packet), packet.source);
+        zone.map_err(|zone| self.dropped("spoofed-source", zone, None))
+    }
+
+    fn link(&self, packet: &Opening) -> Link<'_> {
+        Link {
+            interface: self.world.name(packet.ifindex),
+            vlan: packet.vlan,
+        }
+    }
+
+    /// Protocols between neighbours; only to the router, to a group, or to an
+    /// address that never leaves the link.
+    fn essential(&self, datagram: &Datagram) -> Option<&'static str> {
+        let Datagram {
+            source,
+            destination,
+            hop_limit,
+            protocol,
+            transport,
+        } = *datagram;
+        let is_local = self.world.is_router(destination)
+            || is_group(destination)
+            || is_link_local(destination);
+        if !is_local {
+            return None;
+        }
+        let is_between = |low, high| match transport {
+            Transport::Ports(ports) => [ports.source, ports.destination]
+                .iter()
+                .all(|port| *port == low || *port == high),
+            _ => false,
+        };
+        let all_dhcp_servers = IpAddr::from(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2));
+        match (source.is_ipv4(), protocol, transport) {
+            (true, UDP, _) if is_between(67, 68) => Some("dhcp"),
+            (true, 2, _) if hop_limit == 1 => Some("igmp"),
+            (false, UDP, _)
+                if is_between(546, 547)
+                    && is_link_local(source)
+                    && (is_link_local(destination) || destination == all_dhcp_servers) =>
+            {
+                Some("dhcpv6")
+            }
+            (false, ICMPV6, Transport::Icmp { kind, .. }) => match (kind, hop_limit) {
+                (133 | 135 | 136 | 137, 255) => Some("nd"),
+                (134, 255) if is_link_local(source) => Some("ra"),
+                (130 | 131 | 132 | 143, 1) => Some("mld"),
+                _ => None,
             },
-            _ => Self {
-                passes: false,
-                reason: "no-conduit",
-                counted: "(no-conduit)".to_owned(),
-            },
+            _ => None,
         }
     }
-}
 
-/// Whether a conduit speaks of traffic from one zone to another. `any` stands
-/// for the zones of the policy, and never joins a zone to itself.
-fn joins(conduit: &Conduit, from: ZoneRef, to: ZoneRef) -> bool {
-    let by_name = |side: &Endpoints, zone| side.zones.contains(&zone);
-    let by_any = |side: &Endpoints, zone| side.any && matches!(zone, ZoneRef::Zone(_));
-    if from == to {
-        return by_name(&conduit.from, from) && by_name(&conduit.to, to);
-    }
-    (by_name(&conduit.from, from) || by_any(&conduit.from, from))
-        && (by_name(&conduit.to, to) || by_any(&conduit.to, to))
-}
-
-fn covers_service(service: &Service, datagram: &Datagram) -> bool {
-    let protocol = datagram.protocol;
-    match *service {
-        Service::Any => !is_icmp_error(datagram),
-        Service::Ports(kind, range) => {
-            let ports = match datagram.transport {
-                Transport::Tcp { ports, .. } | Transport::Ports(ports) => ports,
-                _ => return false,
-            };
-            let number = match kind {
-                PortProtocol::Tcp => TCP,
-                PortProtocol::Udp => UDP,
-                PortProtocol::Sctp => SCTP,
-            };
-            protocol == number && (range.start()..=range.end()).contains(&ports.destination)
+    /// The first failsafe entry that lets the packet reach the router.
+    fn failsafe(&self, packet: &Opening) -> Option<usize> {
+        if !self.world.addresses().contains(&packet.destination) {
+            return None;
         }
-        Service::Icmp(family, wanted_kind, wanted_code) => {
-            let number = match family {
-                IcmpFamily::V4 => ICMP,
-                IcmpFamily::V6 => ICMPV6,
-            };
-            let Transport::Icmp { kind, code, .. } = datagram.transport else {
-                return false;
-            };
-            let named = match wanted_kind {
-                None => !is_icmp_error(datagram),
-                Some(wanted) => wanted == kind && wanted_code.is_none_or(|wanted| wanted == code),
-            };
-            protocol == number && named
-        }
-        Service::Protocol(number) => protocol == number && !is_icmp_error(datagram),
+        let ingress = self.world.name(packet.ifindex);
+        self.policy.failsafe.iter().position(|entry| {
+            let mut services = entry.services.iter();
+            let interface = entry.interface.as_ref();
+            entry.from.contains(&packet.source)
+                && services.any(|service| covers_service(service, &packet.content))
+                && interface.is_none_or(|name| ingress == Some(name.as_str()))
+        })
     }
-}
 
-/// Errors pass as answers, or when a conduit names their type.
-fn is_icmp_error(datagram: &Datagram) -> bool {
-    match (datagram.protocol, datagram.transport) {
-        (ICMP, Transport::Icmp { kind, .. }) => matches!(kind, 3 | 4 | 5 | 11 | 12),
-        (ICMPV6, Transport::Icmp { kind, .. }) => kind < 128,
-        _ => false,
+    /// A drop that no conduit decided.
+    fn dropped(&self, reason: &'static str, from: ZoneRef, to: Option<ZoneRef>) -> Expected {
+        Expected::Drop {
+            reason,
+            from: self.name(from),
+            to: to.map(|zone| self.name(zone)),
+            counted: None,
+        }
+    }
+
+    /// The name that counters show.
+    fn name(&self, zone: ZoneRef) -> String {
+        match zone {
+            ZoneRef::SelfZone => "self".to_owned(),
+            ZoneRef::Unknown => "unknown".to_owned(),
+            ZoneRef::Zone(index) => self.policy.zones[index].name.to_string(),
+        }
     }
 }
 
 fn pass(counted: &str) -> Expected {
     Expected::Pass {
         counted: counted.to_owned(),
-    }
-}
-
-/// A drop that no conduit decided.
-fn dropped(policy: &Policy, reason: &'static str, from: ZoneRef, to: Option<ZoneRef>) -> Expected {
-    Expected::Drop {
-        reason,
-        from: name(policy, from),
-        to: to.map(|zone| name(policy, zone)),
-        counted: None,
-    }
-}
-
-/// The name that counters show.
-fn name(policy: &Policy, zone: ZoneRef) -> String {
-    match zone {
-        ZoneRef::SelfZone => "self".to_owned(),
-        ZoneRef::Unknown => "unknown".to_owned(),
-        ZoneRef::Zone(index) => policy.zones[index].name.to_string(),
     }
 }

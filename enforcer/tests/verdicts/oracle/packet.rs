@@ -4,13 +4,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::rules::Content;
+
 /// A frame that can be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// The VLANs it is in; 0 for none.
     pub vlan: Vlan,
     /// What it carries.
-    pub content: Content,
+    pub payload: Payload,
 }
 
 /// Outer and inner VLAN id; 0 for none.
@@ -22,7 +24,7 @@ pub struct Vlan {
 
 /// What a frame carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum Payload {
     /// A protocol between neighbours: link group addresses, PPPoE discovery.
     Link,
     /// ARP for IPv4 over Ethernet.
@@ -58,6 +60,16 @@ pub enum Transport {
         id: u16,
     },
     Other,
+}
+
+impl Datagram {
+    /// All that services can tell apart.
+    pub fn content(&self) -> Content {
+        Content {
+            protocol: self.protocol,
+            transport: self.transport,
+        }
+    }
 }
 
 /// Source and destination port.
@@ -98,24 +110,27 @@ pub fn read(frame: &[u8]) -> Result<Frame, Reason> {
         inner: ids.get(1).copied().unwrap_or(0),
     };
     let is_link_group = destination[..5] == [0x01, 0x80, 0xc2, 0, 0] && destination[5] <= 0x0f;
-    let content = match ether_type {
-        _ if is_link_group => Content::Link,
-        0x8863 => Content::Link,
+    let carried = match ether_type {
+        _ if is_link_group => Payload::Link,
+        0x8863 => Payload::Link,
         0x0806 => arp(payload)?,
-        0x0800 => Content::Ip(ipv4(payload)?),
-        0x86dd => Content::Ip(ipv6(payload)?),
+        0x0800 => Payload::Ip(ipv4(payload)?),
+        0x86dd => Payload::Ip(ipv6(payload)?),
         _ => return Err("unknown-ethertype"),
     };
-    Ok(Frame { vlan, content })
+    Ok(Frame {
+        vlan,
+        payload: carried,
+    })
 }
 
 /// RFC 826: hardware type 1, protocol type IPv4, addresses of 6 and 4 bytes.
-fn arp(payload: &[u8]) -> Result<Content, Reason> {
+fn arp(payload: &[u8]) -> Result<Payload, Reason> {
     let packet = bytes(payload, 0, 28)?;
     if packet[..6] != [0, 1, 0x08, 0x00, 6, 4] {
         return Err("bad-arp");
     }
-    Ok(Content::Arp)
+    Ok(Payload::Arp)
 }
 
 /// RFC 791.

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use enforcer::policy::model::{Policy, ZoneRef};
 use ipnet::IpNet;
 
-use super::oracle_packet::Vlan;
-use super::world::{Route, World};
+use super::packet::Vlan;
+use crate::world::{Route, World};
 
 /// Where a frame comes in.
 #[derive(Clone, Copy, Debug)]
@@ -46,29 +46,36 @@ pub fn source_zone(
     }
 }
 
-/// The destination zone, as far as the address and the routes tell it.
-pub fn destination_zone(policy: &Policy, world: &World, destination: IpAddr) -> ZoneRef {
+/// The destination zone, where the address alone tells it.
+pub fn zone_by_address(policy: &Policy, world: &World, destination: IpAddr) -> Option<ZoneRef> {
     if world.is_router(destination) {
-        return ZoneRef::SelfZone;
+        return Some(ZoneRef::SelfZone);
     }
     if is_group(destination) {
         let longest = longest(policy, |prefix| {
             prefix.contains(&destination) && is_group_prefix(prefix)
         });
-        return only_zone(&longest).unwrap_or(ZoneRef::SelfZone);
+        return only_zone(&longest).or(Some(ZoneRef::SelfZone));
     }
     if destination.is_loopback() || destination.is_unspecified() {
-        return ZoneRef::Unknown;
+        return Some(ZoneRef::Unknown);
     }
     let longest = longest(policy, |prefix| prefix.contains(&destination));
-    if let Some(zone) = only_zone(&longest) {
-        return zone;
-    }
     if longest.is_empty() && claims(policy).all(|claim| claim.prefix.is_some()) {
         // No link has a zone: there is nothing to ask the routes for.
-        return ZoneRef::Unknown;
+        return Some(ZoneRef::Unknown);
     }
-    match world.route(destination) {
+    only_zone(&longest)
+}
+
+/// The destination zone of a packet whose address does not tell it.
+pub fn zone_by_route(
+    policy: &Policy,
+    world: &World,
+    source: IpAddr,
+    destination: IpAddr,
+) -> ZoneRef {
+    match world.route(source, destination) {
         Route::Local => ZoneRef::SelfZone,
         Route::Nowhere => ZoneRef::Unknown,
         Route::Out(index) => {

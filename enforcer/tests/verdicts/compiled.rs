@@ -1,0 +1,45 @@
+//! The image of a policy for the router of the tests.
+
+use enforcer::compile::machine::{Address, Interface, Machine};
+use enforcer::compile::{Image, Numbering, compile};
+use enforcer::policy::Policy;
+use ipnet::IpNet;
+
+use crate::world::World;
+
+/// Compiles policies that follow each other; panics when the compiler refuses
+/// one.
+pub fn images(policies: &[&Policy], world: &World) -> Vec<Image> {
+    let (machine, mut numbering) = (machine(world), Numbering::default());
+    let image = |policy: &&Policy| {
+        compile(policy, &machine, &mut numbering)
+            .unwrap_or_else(|findings| panic!("{findings:?}\n{policy:#?}"))
+    };
+    policies.iter().map(image).collect()
+}
+
+/// The router, as the compiler wants it described.
+fn machine(world: &World) -> Machine {
+    let interfaces = world.interfaces.iter().map(|interface| Interface {
+        name: interface.name.to_owned(),
+        ifindex: interface.index,
+        is_up: true,
+        is_loopback: interface.name == "lo",
+        ..Interface::default()
+    });
+    let addresses = world.interfaces.iter().flat_map(|interface| {
+        interface.addresses.iter().map(|address| Address {
+            ifindex: interface.index,
+            address: address.addr(),
+            prefix_len: address.prefix_len(),
+            broadcast: match address {
+                IpNet::V4(address) if address.prefix_len() <= 30 => Some(address.broadcast()),
+                _ => None,
+            },
+        })
+    });
+    Machine {
+        interfaces: interfaces.collect(),
+        addresses: addresses.collect(),
+    }
+}

@@ -1,0 +1,42 @@
+//! The real programs, run in the kernel packet by packet, agree with an
+//! independent reading of the policy: the verdict, its reason, both zones and
+//! the conduit that is counted.
+//!
+//! `VERDICT_POLICIES`, `VERDICT_PACKETS` and `VERDICT_SEED` try more.
+
+mod cases;
+mod compare;
+mod compiled;
+mod generate;
+mod kernel;
+mod namespace;
+mod oracle;
+mod pcap;
+mod world;
+
+use cases::Scale;
+use compare::{Tally, compare};
+use kernel::Kernel;
+use world::World;
+
+#[test]
+fn random_packets_get_the_verdict_of_the_policy() {
+    let world = World::new();
+    namespace::within(&world.clone(), move || {
+        let open = |policies: &[&_]| Kernel::new(policies, &world);
+        let mut tally = Tally::new();
+        for case in Scale::new(300, 300).cases(&world) {
+            compare(&case, &world, open, &mut tally);
+        }
+        cases::assert_all_seen(&tally);
+    });
+}
+
+#[test]
+fn captured_packets_get_the_verdict_of_the_policy() {
+    let world = World::new();
+    namespace::within(&world.clone(), move || {
+        let open = |policies: &[&_]| Kernel::new(policies, &world);
+        compare(&cases::captures(), &world, open, &mut Tally::new());
+    });
+}

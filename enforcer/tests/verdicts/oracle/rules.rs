@@ -1,0 +1,183 @@
+//! What the conduits of a policy say: every one is asked, in the order of the
+//! file.
+
+use enforcer::policy::Policy;
+use enforcer::policy::model::{Action, Conduit, Endpoints, ZoneRef};
+use enforcer::policy::service::{IcmpFamily, Service, Transport as PortProtocol};
+
+use super::packet::{ICMP, ICMPV6, Ports, SCTP, TCP, Transport, UDP};
+
+/// What the policy says of a packet between two zones.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    pub passes: bool,
+    /// Why not, if it does not pass.
+    pub reason: &'static str,
+    /// Id of the conduit or built-in rule that decides.
+    pub counted: String,
+}
+
+/// What a packet wants: all that services can tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content {
+    pub protocol: u8,
+    pub transport: Transport,
+}
+
+impl Verdict {
+    /// Asks every conduit; of equals the first in the file decides.
+    pub fn of(policy: &Policy, content: &Content, from: ZoneRef, to: ZoneRef) -> Self {
+        // `min_by_key` keeps the first of equals.
+        let deciding = policy
+            .conduits
+            .iter()
+            .filter(|conduit| joins(conduit, from, to))
+            .filter(|conduit| {
+                conduit
+                    .services
+                    .iter()
+                    .any(|service| covers_service(service, content))
+            })
+            .min_by_key(|conduit| {
+                (
+                    -i32::from(conduit.priority),
+                    conduit.action == Action::Allow,
+                )
+            });
+        if let Some(conduit) = deciding {
+            return Self {
+                passes: conduit.action == Action::Allow,
+                reason: "conduit",
+                counted: conduit.id.to_string(),
+            };
+        }
+        let (action, reason) = default_action(policy, from, to);
+        Self {
+            passes: action == Action::Allow,
+            reason,
+            counted: format!("({reason})"),
+        }
+    }
+}
+
+/// What happens between two zones where no conduit decides, and its name.
+fn default_action(policy: &Policy, from: ZoneRef, to: ZoneRef) -> (Action, &'static str) {
+    match from {
+        ZoneRef::Zone(index) if from == to => (policy.zones[index].intra_zone, "intra-zone"),
+        ZoneRef::SelfZone => (policy.defaults.self_out, "self-out"),
+        _ => (Action::Drop, "no-conduit"),
+    }
+}
+
+/// Whether the policy lets anything at all pass from one zone to another.
+pub fn allows_anything(policy: &Policy, from: ZoneRef, to: ZoneRef) -> bool {
+    let joining: Vec<&Conduit> = policy
+        .conduits
+        .iter()
+        .filter(|conduit| joins(conduit, from, to))
+        .collect();
+    let has = |action| joining.iter().any(|conduit| conduit.action == action);
+    match default_action(policy, from, to) {
+        (Action::Allow, _) if !has(Action::Drop) => true,
+        (Action::Drop, _) if !has(Action::Allow) => false,
+        _ => one_of_each_kind(&joining)
+            .iter()
+            .any(|content| Verdict::of(policy, content, from, to).passes),
+    }
+}
+
+/// One example of all that the services of some conduits tell apart.
+fn one_of_each_kind(conduits: &[&Conduit]) -> Vec<Content> {
+    let mut ports = vec![0];
+    let mut codes = vec![0];
+    for service in conduits.iter().flat_map(|conduit| &conduit.services) {
+        match *service {
+            Service::Ports(_, range) => ports.extend([range.start(), range.end().wrapping_add(1)]),
+            Service::Icmp(_, _, Some(code)) => codes.extend([code, code.wrapping_add(1)]),
+            _ => {}
+        }
+    }
+    let mut examples = Vec::new();
+    for protocol in 0..=255 {
+        let mut add = |transport| {
+            examples.push(Content {
+                protocol,
+                transport,
+            })
+        };
+        match protocol {
+            TCP | UDP | SCTP => ports.iter().for_each(|port| {
+                add(Transport::Ports(Ports {
+                    source: 0,
+                    destination: *port,
+                }));
+            }),
+            ICMP | ICMPV6 => (0..=255).for_each(|kind| {
+                codes.iter().for_each(|code| {
+                    add(Transport::Icmp {
+                        kind,
+                        code: *code,
+                        id: 0,
+                    })
+                });
+            }),
+            _ => add(Transport::Other),
+        }
+    }
+    examples
+}
+
+/// Whether a conduit speaks of traffic from one zone to another. `any` stands
+/// for the zones of the policy, and never joins a zone to itself.
+fn joins(conduit: &Conduit, from: ZoneRef, to: ZoneRef) -> bool {
+    let by_name = |side: &Endpoints, zone| side.zones.contains(&zone);
+    let by_any = |side: &Endpoints, zone| side.any && matches!(zone, ZoneRef::Zone(_));
+    if from == to {
+        return by_name(&conduit.from, from) && by_name(&conduit.to, to);
+    }
+    (by_name(&conduit.from, from) || by_any(&conduit.from, from))
+        && (by_name(&conduit.to, to) || by_any(&conduit.to, to))
+}
+
+pub fn covers_service(service: &Service, content: &Content) -> bool {
+    let protocol = content.protocol;
+    match *service {
+        Service::Any => !is_icmp_error(content),
+        Service::Ports(kind, range) => {
+            let ports = match content.transport {
+                Transport::Tcp { ports, .. } | Transport::Ports(ports) => ports,
+                _ => return false,
+            };
+            let number = match kind {
+                PortProtocol::Tcp => TCP,
+                PortProtocol::Udp => UDP,
+                PortProtocol::Sctp => SCTP,
+            };
+            protocol == number && (range.start()..=range.end()).contains(&ports.destination)
+        }
+        Service::Icmp(family, wanted_kind, wanted_code) => {
+            let number = match family {
+                IcmpFamily::V4 => ICMP,
+                IcmpFamily::V6 => ICMPV6,
+            };
+            let Transport::Icmp { kind, code, .. } = content.transport else {
+                return false;
+            };
+            let named = match wanted_kind {
+                None => !is_icmp_error(content),
+                Some(wanted) => wanted == kind && wanted_code.is_none_or(|wanted| wanted == code),
+            };
+            protocol == number && named
+        }
+        Service::Protocol(number) => protocol == number && !is_icmp_error(content),
+    }
+}
+
+/// Errors pass as answers, or when a conduit names their type.
+fn is_icmp_error(content: &Content) -> bool {
+    match (content.protocol, content.transport) {
+        (ICMP, Transport::Icmp { kind, .. }) => matches!(kind, 3 | 4 | 5 | 11 | 12),
+        (ICMPV6, Transport::Icmp { kind, .. }) => kind < 128,
+        _ => false,
+    }
+}
