@@ -103,7 +103,12 @@ fn flags(workspace: &Path, toolchain: &Toolchain) -> String {
     let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let cargo_home = cargo_home.or_else(|| env::home_dir().map(|home| home.join(".cargo")));
     let sysroot = toolchain.rustc.ancestors().nth(2).map(Path::to_path_buf);
-    let mut flags = vec!["-Cdebuginfo=2".to_owned(), "-Clink-arg=--btf".to_owned()];
+    // Instruction set v3 (Linux 5.1) has 32-bit arithmetic and comparisons.
+    let mut flags = vec![
+        "-Ctarget-cpu=v3".to_owned(),
+        "-Cdebuginfo=2".to_owned(),
+        "-Clink-arg=--btf".to_owned(),
+    ];
     let remapped = [
         (Some(workspace.into()), "/src"),
         (cargo_home, "/cargo"),

@@ -30,16 +30,25 @@ pub trait Routes {
     fn route(&self, question: &Question) -> Route;
 }
 
+/// What the tables say of the asking end of a question.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceEnd {
+    /// The link it is seen on.
+    pub link: LinkClass,
+    /// Zone of the source.
+    pub zone: SourceCell,
+    /// Class of the source address; of a packet that does not come from the
+    /// wire it means nothing.
+    class: u16,
+}
+
 /// What the tables say of both ends of a question.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
-    /// The link it is seen on.
-    pub link: LinkClass,
-    /// Zone of the source.
-    pub source: SourceCell,
-    /// Failsafe entries that name the peer of the router, one bit each.
-    failsafes: u16,
+    /// The asking end.
+    pub source: SourceEnd,
     /// Class of the destination.
     class: u16,
     /// What is known of that class.
@@ -136,12 +145,10 @@ impl Judgement {
     }
 }
 
-/// Looks up both ends.
+/// Looks up the asking end.
 #[inline(always)]
-pub fn ends(tables: &impl Tables, question: &Question) -> Ends {
+pub fn source_end(tables: &impl Tables, question: &Question) -> SourceEnd {
     let link = lookup::link(tables, question.place.ifindex, question.place.tags).class;
-    let class = lookup::address(tables, &question.destination);
-    let destination = lookup::address_class(tables, class);
     if question.place.origin != Origin::WIRE {
         let is_router = question.place.origin == Origin::ROUTER;
         let zone = if is_router {
@@ -149,26 +156,35 @@ pub fn ends(tables: &impl Tables, question: &Question) -> Ends {
         } else {
             ZoneId::UNKNOWN
         };
-        let failsafes = if is_router { destination.failsafes } else { 0 };
-        let source = SourceCell::new(zone, false);
-        return Ends {
+        return SourceEnd {
             link,
-            source,
-            failsafes,
-            class,
-            destination,
+            zone: SourceCell::new(zone, false),
+            class: 0,
         };
     }
-    let source_class = lookup::address(tables, &question.source);
-    let source = lookup::source(tables, link, source_class);
-    let failsafes = lookup::address_class(tables, source_class).failsafes;
-    Ends {
+    let class = lookup::address(tables, &question.source);
+    SourceEnd {
         link,
-        source,
-        failsafes,
+        zone: lookup::source(tables, link, class),
         class,
-        destination,
     }
+}
+
+/// Looks up the other end.
+#[inline(always)]
+pub fn both_ends(tables: &impl Tables, question: &Question, source: SourceEnd) -> Ends {
+    let class = lookup::address(tables, &question.destination);
+    Ends {
+        source,
+        class,
+        destination: lookup::address_class(tables, class),
+    }
+}
+
+/// Looks up both ends.
+#[inline(always)]
+pub fn ends(tables: &impl Tables, question: &Question) -> Ends {
+    both_ends(tables, question, source_end(tables, question))
 }
 
 /// Lets essential protocols and failsafe traffic pass and keeps forged sources
@@ -176,30 +192,46 @@ pub fn ends(tables: &impl Tables, question: &Question) -> Ends {
 #[inline(always)]
 pub fn admit(tables: &impl Tables, facts: &Facts, ends: &Ends) -> Result<Option<Slot>, Dropped> {
     let question = &facts.question;
-    let is_to_router = ends.destination.destination == ZoneId::SELF.0;
-    let is_group = ends.destination.flags & AddressClass::GROUP != 0;
     let is_from_router = question.place.origin == Origin::ROUTER;
     let is_from_wire = question.place.origin == Origin::WIRE;
-    let stays_here = is_to_router || is_group || question.destination.is_link_local();
-    let is_local = is_from_router || is_from_wire && stays_here;
+    let is_to_router = ends.destination.destination == ZoneId::SELF.0;
+    let is_group = ends.destination.flags & AddressClass::GROUP != 0;
+    let is_local = || {
+        let stays_here = is_to_router || is_group || question.destination.is_link_local();
+        is_from_router || is_from_wire && stays_here
+    };
     if let Some(essential) = essential::of(facts, is_local) {
         return Ok(Some(essential.slot()));
     }
-    let is_managed = is_from_router || (is_to_router && !is_group);
-    if ends.failsafes != 0 && is_managed {
-        let service = failsafe_service(facts, is_from_router);
-        let class = lookup::port_class(tables, facts.question.protocol(), service);
-        let matching = ends.failsafes
-            & lookup::link_failsafes(tables, ends.link)
-            & lookup::port_failsafes(tables, class);
+    if is_from_router || is_from_wire && is_to_router && !is_group {
+        let matching = failsafes(tables, facts, ends, is_from_router);
         if matching != 0 {
             return Ok(Some(Slot(Slot::FAILSAFE.0 + lowest_bit(matching))));
         }
     }
-    if ends.source.is_spoofed() {
+    if ends.source.zone.is_spoofed() {
         return Err(spoofed(ends));
     }
     Ok(None)
+}
+
+/// Failsafe entries that let the packet pass, one bit each.
+#[inline(always)]
+fn failsafes(tables: &impl Tables, facts: &Facts, ends: &Ends, is_answer: bool) -> u16 {
+    let peer = if is_answer {
+        ends.class
+    } else {
+        ends.source.class
+    };
+    let by_peer = lookup::address_class(tables, peer).failsafes;
+    if by_peer == 0 {
+        return 0;
+    }
+    let service = failsafe_service(facts, is_answer);
+    let class = lookup::port_class(tables, facts.question.protocol(), service);
+    by_peer
+        & lookup::link_failsafes(tables, ends.source.link)
+        & lookup::port_failsafes(tables, class)
 }
 
 /// The service a failsafe packet belongs to: answers of the router carry it on
@@ -229,7 +261,7 @@ fn lowest_bit(bits: u16) -> u32 {
 
 #[inline(always)]
 fn spoofed(ends: &Ends) -> Dropped {
-    Dropped::early(ends.source.zone(), DropReason::SPOOFED_SOURCE)
+    Dropped::early(ends.source.zone.zone(), DropReason::SPOOFED_SOURCE)
 }
 
 /// The destination zone, where the address alone tells it.
@@ -242,7 +274,7 @@ pub fn target(tables: &impl Tables, question: &Question, ends: &Ends) -> Option<
         return Some(joined(
             tables,
             ends,
-            lookup::source(tables, ends.link, ends.class).zone(),
+            lookup::source(tables, ends.source.link, ends.class).zone(),
         ));
     }
     if zone == AddressClass::BY_ROUTE {
@@ -255,7 +287,7 @@ pub fn target(tables: &impl Tables, question: &Question, ends: &Ends) -> Option<
 fn joined(tables: &impl Tables, ends: &Ends, to: ZoneId) -> Target {
     Target {
         to,
-        pair: lookup::pair(tables, ends.source.zone(), to),
+        pair: lookup::pair(tables, ends.source.zone.zone(), to),
     }
 }
 
@@ -275,7 +307,10 @@ pub fn judge(
     let mut by_address = None;
     if let Some(Target { to, pair }) = target {
         let cell = lookup::cell(tables, pair, class);
-        if question.place.origin != Origin::WIRE || to == ZoneId::SELF || !cell.allows() {
+        // Of a group the routing table says nothing that counts.
+        let is_group = ends.destination.flags & AddressClass::GROUP != 0;
+        let is_known = question.place.origin != Origin::WIRE || to == ZoneId::SELF || is_group;
+        if is_known || !cell.allows() {
             return concluded(question, ends, to, cell);
         }
         by_address = Some((to, cell));
@@ -289,7 +324,7 @@ pub fn judge(
             lookup::source(tables, egress.class, ends.class).zone()
         }
     };
-    let pair = lookup::pair(tables, ends.source.zone(), to);
+    let pair = lookup::pair(tables, ends.source.zone.zone(), to);
     concluded(question, ends, to, lookup::cell(tables, pair, class))
 }
 
@@ -300,12 +335,7 @@ fn concluded(
     to: ZoneId,
     cell: Cell,
 ) -> Result<Judgement, Dropped> {
-    let from = ends.source.zone();
-    let is_between_zones = from != to && from != ZoneId::SELF && to != ZoneId::SELF;
-    let is_link_local = question.source.is_link_local() || question.destination.is_link_local();
-    if is_between_zones && is_link_local {
-        return Err(Dropped::between(from, to, DropReason::LINK_LOCAL));
-    }
+    let from = ends.source.zone.zone();
     if !cell.allows() {
         return Err(Dropped {
             from,
@@ -313,6 +343,11 @@ fn concluded(
             slot: cell.slot(),
             reason: cell.reason(),
         });
+    }
+    let is_between_zones = from != to && from != ZoneId::SELF && to != ZoneId::SELF;
+    let is_link_local = || question.source.is_link_local() || question.destination.is_link_local();
+    if is_between_zones && is_link_local() {
+        return Err(Dropped::between(from, to, DropReason::LINK_LOCAL));
     }
     Ok(Judgement { from, to, cell })
 }
@@ -326,7 +361,7 @@ pub fn decide(
     question: &Question,
     ends: &Ends,
 ) -> Result<Judgement, Dropped> {
-    if ends.source.is_spoofed() {
+    if ends.source.zone.is_spoofed() {
         return Err(spoofed(ends));
     }
     let target = target(tables, question, ends);

@@ -72,11 +72,11 @@ const ALL_DHCP_SERVERS: Addr = Addr([0xff02_0000, 0, 0, 0x0001_0002]);
 /// `is_local` says that the packet goes to the router or to a group, or comes
 /// from the router: routed packets are never essential.
 #[inline(always)]
-pub fn of(facts: &Facts, is_local: bool) -> Option<Essential> {
+pub fn of(facts: &Facts, is_local: impl Fn() -> bool) -> Option<Essential> {
     match facts.question.protocol() {
         protocol::UDP => udp(facts, is_local),
         protocol::ICMPV6 => icmpv6(facts, is_local),
-        protocol::IGMP if is_local && facts.hop_limit == 1 && facts.question.source.is_v4() => {
+        protocol::IGMP if facts.hop_limit == 1 && facts.question.source.is_v4() && is_local() => {
             Some(Essential::IGMP)
         }
         _ => None,
@@ -84,28 +84,28 @@ pub fn of(facts: &Facts, is_local: bool) -> Option<Essential> {
 }
 
 #[inline(always)]
-fn udp(facts: &Facts, is_local: bool) -> Option<Essential> {
+fn udp(facts: &Facts, is_local: impl Fn() -> bool) -> Option<Essential> {
     let (source, destination) = (facts.source_port, facts.destination_port);
-    if facts.question.source.is_v4() {
-        let is_dhcp = matches!(source, 67 | 68) && matches!(destination, 67 | 68);
-        return (is_dhcp && is_local).then_some(Essential::DHCP);
+    let is_dhcp = matches!(destination, 67 | 68) && matches!(source, 67 | 68);
+    let is_dhcpv6 = matches!(destination, 546 | 547) && matches!(source, 546 | 547);
+    if is_dhcp && facts.question.source.is_v4() {
+        return is_local().then_some(Essential::DHCP);
     }
-    let is_dhcpv6 = matches!(source, 546 | 547) && matches!(destination, 546 | 547);
-    let stays_on_link = facts.question.source.is_link_local()
-        && (facts.question.destination.is_link_local()
-            || facts.question.destination == ALL_DHCP_SERVERS);
-    (is_dhcpv6 && stays_on_link && is_local).then_some(Essential::DHCPV6)
+    let question = &facts.question;
+    let stays_on_link = || {
+        question.source.is_link_local()
+            && (question.destination.is_link_local() || question.destination == ALL_DHCP_SERVERS)
+    };
+    (is_dhcpv6 && stays_on_link() && is_local()).then_some(Essential::DHCPV6)
 }
 
 #[inline(always)]
-fn icmpv6(facts: &Facts, is_local: bool) -> Option<Essential> {
-    if !is_local {
-        return None;
-    }
-    match (facts.question.service >> 8, facts.hop_limit) {
+fn icmpv6(facts: &Facts, is_local: impl Fn() -> bool) -> Option<Essential> {
+    let essential = match (facts.question.service >> 8, facts.hop_limit) {
         (133 | 135..=137, 255) => Some(Essential::ND),
         (134, 255) if facts.question.source.is_link_local() => Some(Essential::RA),
         (130..=132 | 143, 1) => Some(Essential::MLD),
         _ => None,
-    }
+    };
+    essential.filter(|_| is_local())
 }

@@ -118,22 +118,23 @@ impl FlowKey {
     }
 }
 
-/// Whether source address and port are not above the destination's.
+/// Whether the source is the smaller end: by the last word of the addresses,
+/// where most differ, then the others, then the port.
 #[inline(always)]
 fn is_ordered(facts: &Facts) -> bool {
     let (a, b) = (&facts.question.source.0, &facts.question.destination.0);
     // Word by word: a comparison of slices would call `memcmp`.
-    if a[0] != b[0] {
-        return a[0] < b[0];
-    }
-    if a[1] != b[1] {
-        return a[1] < b[1];
+    if a[3] != b[3] {
+        return a[3] < b[3];
     }
     if a[2] != b[2] {
         return a[2] < b[2];
     }
-    if a[3] != b[3] {
-        return a[3] < b[3];
+    if a[1] != b[1] {
+        return a[1] < b[1];
+    }
+    if a[0] != b[0] {
+        return a[0] < b[0];
     }
     facts.source_port <= facts.destination_port
 }
@@ -164,7 +165,9 @@ impl Flow {
     pub fn is_over(&self, protocol: u32, now: u32, per_second: u32) -> bool {
         let idle = now.wrapping_sub(self.initiator.last_seen);
         let idle = idle.min(now.wrapping_sub(self.responder.last_seen));
-        idle > self.idle_limit_s(protocol).wrapping_mul(per_second)
+        // No limit is below the first, so most packets need no look at theirs.
+        idle > idle_s::TCP_CLOSED.wrapping_mul(per_second)
+            && idle > self.idle_limit_s(protocol).wrapping_mul(per_second)
     }
 
     #[inline(always)]

@@ -11,6 +11,9 @@
 //!   makes the compiler emit `memset`, which does not link.
 #![cfg_attr(not(test), no_std)]
 
+#[cfg(any(test, feature = "user"))]
+extern crate alloc;
+
 pub mod address;
 pub mod cell;
 pub mod control;

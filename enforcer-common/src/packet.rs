@@ -8,8 +8,9 @@ use crate::wire::{Header, PairOfBytes};
 ///
 /// # Safety
 ///
-/// The bytes from `data()` up to `data_end()` can be read for as long as the
-/// value is borrowed.
+/// The bytes from `data()`, an even address, up to `data_end()` can be read for
+/// as long as the value is borrowed. In the kernel frames start at addresses
+/// that are multiples of at least four, or at two above one (`NET_IP_ALIGN`).
 pub unsafe trait Packet {
     /// Address of the first byte, the start of the Ethernet header.
     fn data(&self) -> usize;
@@ -25,7 +26,9 @@ pub unsafe trait Packet {
     fn opaque(&self, value: u32) -> u32;
 }
 
-/// Returns the header `H` that starts `offset` bytes into the packet.
+/// Returns the header `H` that starts `offset` bytes into the packet, an even
+/// number unless `H` has alignment 1: all link and network headers and options
+/// that are read have even lengths.
 #[inline(always)]
 pub fn header<H: Header>(packet: &impl Packet, offset: usize) -> Result<&H, DropReason> {
     let start = packet.data() + offset;
@@ -33,8 +36,8 @@ pub fn header<H: Header>(packet: &impl Packet, offset: usize) -> Result<&H, Drop
     if start + size_of::<H>() > packet.data_end() {
         return Err(DropReason::TRUNCATED);
     }
-    // SAFETY: the bytes of `H` lie inside the packet, and `Header` promises
-    // that any bytes, at any address, are an `H`.
+    // SAFETY: the bytes of `H` lie inside the packet, at an even address, and
+    // `Header` promises that any bytes there are an `H`.
     Ok(unsafe { &*(start as *const H) })
 }
 
@@ -51,21 +54,40 @@ pub fn byte(packet: &impl Packet, offset: usize) -> Result<u8, DropReason> {
 
 /// A packet in the memory of this process.
 #[cfg(any(test, feature = "user"))]
-pub struct Bytes<'a>(pub &'a [u8]);
+pub struct Bytes {
+    half_words: alloc::vec::Vec<u16>,
+    len: usize,
+}
 
-// SAFETY: the slice is borrowed for as long as `Bytes` lives.
 #[cfg(any(test, feature = "user"))]
-unsafe impl Packet for Bytes<'_> {
+impl Bytes {
+    /// Copies a frame to an even address.
+    pub fn new(frame: &[u8]) -> Self {
+        let half_words = frame.chunks(2).map(|pair| match *pair {
+            [first, second] => u16::from_ne_bytes([first, second]),
+            [last] => u16::from_ne_bytes([last, 0]),
+            _ => 0,
+        });
+        Self {
+            half_words: half_words.collect(),
+            len: frame.len(),
+        }
+    }
+}
+
+// SAFETY: the vector owns the bytes, and half-words lie at even addresses.
+#[cfg(any(test, feature = "user"))]
+unsafe impl Packet for Bytes {
     fn data(&self) -> usize {
-        self.0.as_ptr().addr()
+        self.half_words.as_ptr().addr()
     }
 
     fn data_end(&self) -> usize {
-        self.data() + self.0.len()
+        self.data() + self.len
     }
 
     fn total_bytes(&self) -> usize {
-        self.0.len()
+        self.len
     }
 
     fn stripped_tag(&self) -> Option<u16> {

@@ -130,8 +130,22 @@ pub fn payload(
         ether_type::PPPOE_DISCOVERY => return Ok(Payload::Link),
         _ => return Err(DropReason::UNKNOWN_ETHERTYPE),
     };
-    let rest = extensions(packet, rest.merged(packet), link.ether_type)?;
-    transport(packet, rest.merged(packet), facts)?;
+    let is_ipv6 = link.ether_type == ether_type::IPV6;
+    let rest = if is_extension(rest.protocol, is_ipv6) {
+        extensions(packet, rest.merged(packet), is_ipv6)?
+    } else {
+        rest
+    };
+    let rest = rest.merged(packet);
+    let wrong_icmp = if is_ipv6 {
+        protocol::ICMP
+    } else {
+        protocol::ICMPV6
+    };
+    if rest.protocol == wrong_icmp {
+        return Err(DropReason::WRONG_ICMP_FAMILY);
+    }
+    transport(packet, rest, facts)?;
     Ok(Payload::Ip)
 }
 
@@ -272,35 +286,44 @@ fn ipv6(packet: &impl Packet, start: usize, facts: &mut Facts) -> Result<Rest, D
     })
 }
 
-/// Walks extension headers up to the first header that is none; in IPv4 only
-/// AH is one.
+/// Whether a protocol number is that of a header to walk over; in IPv4 only AH
+/// is one.
 #[inline(always)]
-fn extensions(packet: &impl Packet, mut rest: Rest, ether_type: u16) -> Result<Rest, DropReason> {
-    let is_ipv6 = packet.opaque(ether_type.into()) == ether_type::IPV6.into();
-    let wrong_icmp = if is_ipv6 {
-        protocol::ICMP
-    } else {
-        protocol::ICMPV6
-    };
+const fn is_extension(protocol: u8, is_ipv6: bool) -> bool {
+    match protocol {
+        protocol::AH => true,
+        protocol::HOP_BY_HOP
+        | protocol::ROUTING
+        | protocol::DESTINATION_OPTIONS
+        | protocol::FRAGMENT => is_ipv6,
+        _ => false,
+    }
+}
+
+/// Walks extension headers up to the first header that is none.
+#[inline(always)]
+fn extensions(packet: &impl Packet, mut rest: Rest, is_ipv6: bool) -> Result<Rest, DropReason> {
+    let is_ipv6 = packet.opaque(is_ipv6.into()) != 0;
     let first = rest.offset;
     let mut walked = 0;
     // One step more than there may be headers, which finds the one too many.
     for index in 0..=EXTENSION_HEADERS {
-        let is_extension = match rest.protocol {
-            protocol::AH => true,
-            protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => is_ipv6,
-            protocol::FRAGMENT if is_ipv6 => return Err(DropReason::FRAGMENT),
-            other if other == wrong_icmp => return Err(DropReason::WRONG_ICMP_FAMILY),
-            _ => false,
-        };
-        if !is_extension {
-            return Ok(rest);
+        if !is_extension(rest.protocol, is_ipv6) {
+            let is_whole = rest.offset <= rest.end;
+            return if is_whole {
+                Ok(rest)
+            } else {
+                Err(DropReason::TRUNCATED)
+            };
         }
+        let extension = rest.header::<Extension>(packet)?;
         // RFC 8200, 4.1: hop-by-hop options come first or not at all.
         if rest.protocol == protocol::HOP_BY_HOP && index > 0 {
             return Err(DropReason::BAD_IPV6_HEADER);
         }
-        let extension = rest.header::<Extension>(packet)?;
+        if rest.protocol == protocol::FRAGMENT {
+            return Err(DropReason::FRAGMENT);
+        }
         if rest.protocol == protocol::ROUTING && extension.routing_type() == 0 {
             return Err(DropReason::SOURCE_ROUTED);
         }

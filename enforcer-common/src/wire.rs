@@ -6,20 +6,22 @@ use crate::address::Addr;
 ///
 /// # Safety
 ///
-/// The type has alignment 1 and every bit pattern is a value of it.
+/// The type has alignment 1 or 2 and every bit pattern is a value of it.
 pub unsafe trait Header {}
 
-/// Declares headers: byte arrays only, so that alignment is 1.
+/// Declares headers of bytes and half-words in network order. Half-words, because
+/// packets and all headers in them start at even addresses, and one load is
+/// cheaper than two.
 macro_rules! headers {
-    ($($(#[$doc:meta])* $name:ident { $($field:ident: $length:literal,)* })*) => {
+    ($($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty,)* })*) => {
         $(
             $(#[$doc])*
             #[repr(C)]
             #[derive(Clone, Copy)]
-            pub struct $name { $($field: [u8; $length],)* }
+            pub struct $name { $($field: $type,)* }
 
-            const _: () = assert!(align_of::<$name>() == 1);
-            // SAFETY: byte arrays have alignment 1 and take any bit pattern.
+            const _: () = assert!(align_of::<$name>() <= 2);
+            // SAFETY: integers and arrays of them take any bit pattern.
             unsafe impl Header for $name {}
         )*
     };
@@ -27,31 +29,31 @@ macro_rules! headers {
 
 headers! {
     /// Ethernet II (IEEE 802.3).
-    Ethernet { destination: 6, source: 6, ether_type: 2, }
+    Ethernet { destination: [u16; 3], source: [u16; 3], ether_type: u16, }
     /// What follows the EtherType of a VLAN tag (IEEE 802.1Q).
-    VlanTag { control: 2, ether_type: 2, }
-    /// ARP up to and including the operation (RFC 826).
-    Arp { hardware_type: 2, protocol_type: 2, lengths: 2, operation: 2, addresses: 20, }
+    VlanTag { control: u16, ether_type: u16, }
+    /// ARP (RFC 826).
+    Arp { hardware_type: u16, protocol_type: u16, lengths: u16, operation: u16, addresses: [u16; 10], }
     /// IPv4 without options (RFC 791).
     Ipv4 {
-        version_length: 1, service: 1, total_length: 2, id: 2, fragment: 2,
-        hop_limit: 1, protocol: 1, checksum: 2, source: 4, destination: 4,
+        version_length: u8, service: u8, total_length: u16, id: u16, fragment: u16,
+        hop_limit: u8, protocol: u8, checksum: u16, source: [u16; 2], destination: [u16; 2],
     }
     /// IPv6 (RFC 8200).
-    Ipv6 { version_class_label: 4, payload_length: 2, next_header: 1, hop_limit: 1, source: 16, destination: 16, }
+    Ipv6 { version_class: u8, class_label: u8, label: u16, payload_length: u16, next_header: u8, hop_limit: u8, source: [u16; 8], destination: [u16; 8], }
     /// The common start of IPv6 extension headers, and of AH (RFC 4302).
-    Extension { next_header: 1, length: 1, kind: 1, rest: 5, }
+    Extension { next_header: u8, length: u8, kind: u8, rest: [u8; 5], }
     /// TCP without options (RFC 9293).
-    Tcp { source: 2, destination: 2, sequence: 4, acknowledgment: 4, offset: 1, flags: 1, rest: 6, }
+    Tcp { source: u16, destination: u16, sequence: [u16; 2], acknowledgment: [u16; 2], offset: u8, flags: u8, rest: [u16; 3], }
     /// UDP (RFC 768).
-    Udp { source: 2, destination: 2, length: 2, checksum: 2, }
+    Udp { source: u16, destination: u16, length: u16, checksum: u16, }
     /// SCTP common header (RFC 9260).
-    Sctp { source: 2, destination: 2, verification: 4, checksum: 4, }
+    Sctp { source: u16, destination: u16, verification: [u16; 2], checksum: [u16; 2], }
     /// ICMP and ICMPv6: type, code and the first four bytes of the body, which
     /// start with the identifier of an echo (RFC 792, RFC 4443).
-    Icmp { kind: 1, code: 1, checksum: 2, id: 2, sequence: 2, }
+    Icmp { kind: u8, code: u8, checksum: u16, id: u16, sequence: u16, }
     /// Two bytes.
-    PairOfBytes { first: 1, second: 1, }
+    PairOfBytes { first: u8, second: u8, }
 }
 
 /// EtherTypes that the parser knows.
@@ -99,8 +101,13 @@ pub mod protocol {
 }
 
 #[inline(always)]
-const fn be16(bytes: [u8; 2]) -> u16 {
-    u16::from_be_bytes(bytes)
+const fn be16(network_order: u16) -> u16 {
+    u16::from_be(network_order)
+}
+
+#[inline(always)]
+const fn be32([high, low]: [u16; 2]) -> u32 {
+    (be16(high) as u32) << 16 | be16(low) as u32
 }
 
 impl Ethernet {
@@ -114,8 +121,8 @@ impl Ethernet {
     /// forward (IEEE 802.1Q, table 8-1).
     #[inline(always)]
     pub fn is_link_group(&self) -> bool {
-        let [a, b, c, d, e, f] = self.destination;
-        a == 0x01 && b == 0x80 && c == 0xc2 && d == 0 && e == 0 && f < 0x10
+        let [a, b, c] = self.destination;
+        a == u16::to_be(0x0180) && b == u16::to_be(0xc200) && be16(c) < 0x10
     }
 }
 
@@ -147,13 +154,13 @@ impl Ipv4 {
     /// 4 in a valid header.
     #[inline(always)]
     pub fn version(&self) -> u8 {
-        self.version_length[0] >> 4
+        self.version_length >> 4
     }
 
     /// Length of the header in bytes: 0 to 60, at least 20 in a valid one.
     #[inline(always)]
     pub fn header_bytes(&self) -> usize {
-        usize::from(self.version_length[0] & 0x0f) * 4
+        usize::from(self.version_length & 0x0f) * 4
     }
 
     /// Length of header and payload in bytes.
@@ -171,25 +178,25 @@ impl Ipv4 {
     /// Time to live.
     #[inline(always)]
     pub fn hop_limit(&self) -> u8 {
-        self.hop_limit[0]
+        self.hop_limit
     }
 
     /// What follows the header.
     #[inline(always)]
     pub fn protocol(&self) -> u8 {
-        self.protocol[0]
+        self.protocol
     }
 
     /// Source address.
     #[inline(always)]
     pub fn source(&self) -> Addr {
-        Addr::v4(u32::from_be_bytes(self.source))
+        Addr::v4(be32(self.source))
     }
 
     /// Destination address.
     #[inline(always)]
     pub fn destination(&self) -> Addr {
-        Addr::v4(u32::from_be_bytes(self.destination))
+        Addr::v4(be32(self.destination))
     }
 }
 
@@ -197,7 +204,7 @@ impl Ipv6 {
     /// 6 in a valid header.
     #[inline(always)]
     pub fn version(&self) -> u8 {
-        self.version_class_label[0] >> 4
+        self.version_class >> 4
     }
 
     /// Length of all that follows the 40 bytes of this header.
@@ -209,13 +216,13 @@ impl Ipv6 {
     /// What follows the header.
     #[inline(always)]
     pub fn next_header(&self) -> u8 {
-        self.next_header[0]
+        self.next_header
     }
 
     /// Hop limit.
     #[inline(always)]
     pub fn hop_limit(&self) -> u8 {
-        self.hop_limit[0]
+        self.hop_limit
     }
 
     /// Source address.
@@ -232,12 +239,12 @@ impl Ipv6 {
 }
 
 #[inline(always)]
-fn words(b: &[u8; 16]) -> Addr {
+fn words([a, b, c, d, e, f, g, h]: &[u16; 8]) -> Addr {
     Addr([
-        u32::from_be_bytes([b[0], b[1], b[2], b[3]]),
-        u32::from_be_bytes([b[4], b[5], b[6], b[7]]),
-        u32::from_be_bytes([b[8], b[9], b[10], b[11]]),
-        u32::from_be_bytes([b[12], b[13], b[14], b[15]]),
+        be32([*a, *b]),
+        be32([*c, *d]),
+        be32([*e, *f]),
+        be32([*g, *h]),
     ])
 }
 
@@ -245,25 +252,25 @@ impl Extension {
     /// What follows the header.
     #[inline(always)]
     pub fn next_header(&self) -> u8 {
-        self.next_header[0]
+        self.next_header
     }
 
     /// Length in bytes of any header but AH: 8 to 2048.
     #[inline(always)]
     pub fn extension_bytes(&self) -> usize {
-        (usize::from(self.length[0]) + 1) * 8
+        (usize::from(self.length) + 1) * 8
     }
 
     /// Length in bytes of AH: 8 to 1028 (RFC 4302, 2.2).
     #[inline(always)]
     pub fn ah_bytes(&self) -> usize {
-        (usize::from(self.length[0]) + 2) * 4
+        (usize::from(self.length) + 2) * 4
     }
 
     /// Type of a routing header.
     #[inline(always)]
     pub fn routing_type(&self) -> u8 {
-        self.kind[0]
+        self.kind
     }
 }
 
@@ -292,13 +299,13 @@ impl Tcp {
     /// Length of the header in bytes: 0 to 60, at least 20 in a valid one.
     #[inline(always)]
     pub fn header_bytes(&self) -> usize {
-        usize::from(self.offset[0] >> 4) * 4
+        usize::from(self.offset >> 4) * 4
     }
 
     /// FIN, SYN, RST, PSH, ACK, URG, ECE and CWR from the lowest bit up.
     #[inline(always)]
     pub fn flags(&self) -> u8 {
-        self.flags[0]
+        self.flags
     }
 }
 
@@ -340,13 +347,13 @@ impl Icmp {
     /// Type.
     #[inline(always)]
     pub fn kind(&self) -> u8 {
-        self.kind[0]
+        self.kind
     }
 
     /// Code.
     #[inline(always)]
     pub fn code(&self) -> u8 {
-        self.code[0]
+        self.code
     }
 
     /// Identifier of an echo request or reply.
@@ -360,6 +367,6 @@ impl PairOfBytes {
     /// The second byte.
     #[inline(always)]
     pub fn second(&self) -> u8 {
-        self.second[0]
+        self.second
     }
 }

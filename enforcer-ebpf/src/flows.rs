@@ -12,6 +12,7 @@ use enforcer_common::parse::Facts;
 use enforcer_common::question::Question;
 use enforcer_common::verdict::DropReason;
 use enforcer_common::wire::protocol;
+use enforcer_common::zone::ZoneId;
 
 use crate::hooks::Fib;
 use crate::maps::{Active, FLOWS, FLOWS_NEW};
@@ -58,6 +59,47 @@ enum Known {
     None,
 }
 
+/// Writes down which flow a packet can belong to.
+#[inline(always)]
+fn prepare(facts: &Facts, scratch: &mut FlowScratch) {
+    let (key, from_low) = FlowKey::of(facts);
+    scratch.key = key;
+    scratch.entry.flags = if from_low { Flow::INITIATOR_IS_LOW } else { 0 };
+}
+
+/// The slot that lets a TCP segment in mid-stream pass, if its flow is
+/// established under the active policy: most packets need no more than this.
+#[inline(always)]
+pub fn established(
+    active: &Active,
+    facts: &Facts,
+    (from, amount): (ZoneId, &Amount),
+    scratch: &mut FlowScratch,
+) -> Option<Slot> {
+    if facts.question.protocol() != protocol::TCP || flow::opens_tcp(facts) {
+        return None;
+    }
+    prepare(facts, scratch);
+    // SAFETY: as in `known`.
+    let entry = unsafe { &mut *FLOWS.get_ptr_mut(&scratch.key)? };
+    let now = ticks() as u32;
+    let is_initiator = scratch.entry.initiator_is_low() == entry.initiator_is_low();
+    let side = if is_initiator { entry.from } else { entry.to };
+    let is_current = entry.generation == active.layout().generation
+        && side == from
+        && !entry.is_over(protocol::TCP.into(), now, active.control.jiffies_per_second);
+    if !is_current {
+        return None;
+    }
+    let direction = if is_initiator {
+        &mut entry.initiator
+    } else {
+        &mut entry.responder
+    };
+    account(direction, (facts, amount), now);
+    Some(entry.cell.slot())
+}
+
 /// Passes what belongs to a flow, asks the policy about the rest and records
 /// the flows that open; returns the slot that lets the packet pass.
 #[inline(always)]
@@ -65,9 +107,7 @@ pub fn pass(seen: &Seen, routes: &Fib, scratch: &mut FlowScratch) -> Result<Slot
     let is_stateless = matches!(seen.target, Some(target) if target.pair.is_stateless());
     let has_flow = seen.facts.is_tracked() && !is_stateless;
     if has_flow {
-        let (key, from_low) = FlowKey::of(seen.facts);
-        scratch.key = key;
-        scratch.entry.flags = if from_low { Flow::INITIATOR_IS_LOW } else { 0 };
+        prepare(seen.facts, scratch);
     }
     let scratch = black_box(scratch);
     if has_flow {
@@ -129,15 +169,15 @@ fn known(seen: &Seen, scratch: &mut FlowScratch) -> Result<Known, Dropped> {
         return Ok(Known::Stale);
     }
     let side = if is_initiator { entry.from } else { entry.to };
-    if side != seen.ends.source.zone() {
+    if side != seen.ends.source.zone.zone() {
         return Ok(Known::None);
     }
     let cell = entry.cell;
     if is_initiator {
-        account(&mut entry.initiator, seen, now);
+        account(&mut entry.initiator, (seen.facts, seen.amount), now);
         return Ok(Known::Flow(cell));
     }
-    account(&mut entry.responder, seen, now);
+    account(&mut entry.responder, (seen.facts, seen.amount), now);
     if !is_answered {
         if FLOWS.insert(key, &*entry, BPF_ANY.into()).is_err() {
             return Err(Dropped::between(
@@ -175,7 +215,7 @@ fn is_same_zone(seen: &Seen, scratch: &FlowScratch) -> bool {
     } else {
         judgement.to
     };
-    side == seen.ends.source.zone()
+    side == seen.ends.source.zone.zone()
 }
 
 /// Asks the active policy about a flow that an older one judged, and writes
@@ -226,10 +266,10 @@ fn renew(entry: Option<*mut Flow>, active: &Active, judgement: &Judgement) {
 }
 
 #[inline(always)]
-fn account(direction: &mut Direction, seen: &Seen, now: u32) {
-    direction.packets += seen.amount.packets;
-    direction.bytes += seen.amount.bytes;
-    direction.tcp_flags |= u32::from(seen.facts.tcp_flags);
+fn account(direction: &mut Direction, (facts, amount): (&Facts, &Amount), now: u32) {
+    direction.packets += amount.packets;
+    direction.bytes += amount.bytes;
+    direction.tcp_flags |= u32::from(facts.tcp_flags);
     if direction.last_seen != now {
         direction.last_seen = now;
     }

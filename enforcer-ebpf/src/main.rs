@@ -130,8 +130,15 @@ fn enforce(
     // The compiler reads it all again, instead of keeping it in registers,
     // where the verifier would follow every value on every way through.
     let facts = &*black_box(&mut scratch.facts);
-    scratch.ends = decide::ends(active, &facts.question);
-    let ends = &*black_box(&mut scratch.ends);
+    let source = decide::source_end(active, &facts.question);
+    if !source.zone.is_spoofed() {
+        let sender = (source.zone.zone(), &scratch.amount);
+        if let Some(slot) = flows::established(active, facts, sender, &mut scratch.flow) {
+            return Ok(slot);
+        }
+    }
+    scratch.ends = decide::both_ends(active, &facts.question, source);
+    let ends = &scratch.ends;
     if let Some(slot) = decide::admit(active, facts, ends)? {
         return Ok(slot);
     }

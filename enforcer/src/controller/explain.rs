@@ -269,7 +269,7 @@ fn described(subject: &Subject, facts: &Facts, answer: &Answer) -> Explanation {
 }
 
 fn source_zone(image: &Image, facts: &Facts) -> ZoneId {
-    decide::ends(image, &facts.question).source.zone()
+    decide::ends(image, &facts.question).source.zone.zone()
 }
 
 /// Where the policy says what decided.

@@ -40,7 +40,7 @@ impl<'w> InProcess<'w> {
     }
 
     fn judge(&self, frame: &[u8], ifindex: u32) -> Result<Slot, Dropped> {
-        let packet = Bytes(frame);
+        let packet = Bytes::new(frame);
         let link = parse::link_layer(&packet)?;
         let mut facts = unread(Place {
             ifindex,

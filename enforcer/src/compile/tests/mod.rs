@@ -160,7 +160,7 @@ impl Compiled {
 
     fn is_stateless(&self, from: &str, to: &str) -> bool {
         let pair = lookup::pair(&self.0, self.zone(from), self.zone(to));
-        pair.unwrap().is_stateless()
+        pair.is_stateless()
     }
 }
 

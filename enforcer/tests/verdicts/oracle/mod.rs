@@ -144,15 +144,16 @@ impl Router<'_> {
         let (source, destination) = (packet.source, packet.destination);
         let mut to = zone_by_address(self.policy, self.world, destination)
             .unwrap_or_else(|| zone_by_route(self.policy, self.world, source, destination));
-        let stays_on_link = is_link_local(source) || is_link_local(destination);
-        if stays_on_link && from != to && from != ZoneRef::SelfZone && to != ZoneRef::SelfZone {
-            return Err(self.dropped("link-local", from, Some(to)));
-        }
         let mut verdict = Verdict::of(self.policy, &packet.content, from, to);
         let may_be_local = to != ZoneRef::SelfZone && !is_group(destination);
         if verdict.passes && may_be_local && self.world.route(source, destination) == Route::Local {
             to = ZoneRef::SelfZone;
             verdict = Verdict::of(self.policy, &packet.content, from, to);
+        }
+        let stays_on_link = is_link_local(source) || is_link_local(destination);
+        let is_between_zones = from != to && from != ZoneRef::SelfZone && to != ZoneRef::SelfZone;
+        if verdict.passes && stays_on_link && is_between_zones {
+            return Err(self.dropped("link-local", from, Some(to)));
         }
         let counted = verdict.counted;
         if verdict.passes {
