@@ -39,6 +39,8 @@ pub struct FlowScratch {
     key: FlowKey,
     /// The entry of a flow that it opens.
     entry: Flow,
+    /// Whether the packet comes from the initiator; 0 or 1.
+    is_initiator: u32,
     /// What a flow asked that is judged again.
     question: Question,
     /// What the tables say of both its ends.
@@ -166,6 +168,7 @@ fn known(seen: &Seen, scratch: &mut FlowScratch) -> Result<Known, Dropped> {
     }
     if entry.generation != seen.active.layout().generation {
         scratch.question = Question::of_flow(key, entry);
+        scratch.is_initiator = is_initiator.into();
         return Ok(Known::Stale);
     }
     let side = if is_initiator { entry.from } else { entry.to };
@@ -208,8 +211,8 @@ fn belongs(seen: &Seen, entry: &Flow, is_initiator: bool) -> bool {
 /// side of the flow that was judged again.
 #[inline(always)]
 fn is_same_zone(seen: &Seen, scratch: &FlowScratch) -> bool {
-    let is_initiator = scratch.question.source == seen.facts.question.source;
     let judgement = &scratch.judgement;
+    let is_initiator = scratch.is_initiator != 0;
     let side = if is_initiator {
         judgement.from
     } else {
