@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stderr, reason = "a task tells what it does")]
 
+mod bench;
 mod ci;
 mod demo;
 mod linker;
@@ -22,6 +23,7 @@ Usage: cargo xtask <task>
 
   setup          provide what building and testing need; instant when all is there
   test [ARGS]    run every test, also those that need root; ARGS go to `cargo test`
+  bench [ARGS]   what a packet costs, above an empty program; `--json FILE` too
   demo           a router, four networks, one policy and real traffic, then all is gone
   ci             formatting, lints and file sizes, then every test
 ";
@@ -45,6 +47,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         ("demo", []) => demo::demo(),
         ("setup", []) => setup::setup().map(|_| ExitCode::SUCCESS),
         ("test", _) => test::test(rest),
+        ("bench", _) => bench::bench(rest),
         ("ci", []) => ci::ci(),
         _ => {
             eprint!("{USAGE}");

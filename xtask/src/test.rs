@@ -18,20 +18,23 @@ pub fn test(args: &[String]) -> Result<ExitCode> {
 
 /// Builds as the user who called, and runs the test programs as root.
 pub fn run(args: &[String]) -> Result<ExitCode> {
-    let features = "--features=enforcer/root-tests";
-    let mut tests = cargo(&["test", "--workspace", "--no-fail-fast", features]);
+    run_as_root(&["test", "--workspace", "--no-fail-fast"], args)
+}
+
+/// Runs a cargo command whose programs need root; cargo itself runs as the
+/// user who called.
+pub fn run_as_root(words: &[&str], args: &[String]) -> Result<ExitCode> {
+    let mut cargo = cargo(words);
+    cargo.arg("--features=enforcer/root-tests");
     let runner = root::prefix(root::is_root());
     if !runner.is_empty() {
         // An array, because a `PATH` may hold spaces.
-        tests
+        cargo
             .arg("--config")
             .arg(format!("target.'cfg(all())'.runner={runner:?}"));
     }
-    let status = tests
-        .args(args)
-        .env("PATH", command::path())
-        .status()
-        .context("cannot run cargo")?;
+    let status = cargo.args(args).env("PATH", command::path()).status();
+    let status = status.context("cannot run cargo")?;
     Ok(if status.success() {
         ExitCode::SUCCESS
     } else {
