@@ -39,14 +39,10 @@ pub struct FlowScratch {
     key: FlowKey,
     /// The entry of a flow that it opens.
     entry: Flow,
-    /// Whether the packet comes from the initiator; 0 or 1.
-    is_initiator: u32,
     /// What a flow asked that is judged again.
     question: Question,
     /// What the tables say of both its ends.
     ends: Ends,
-    /// What the active policy says of it.
-    judgement: Judgement,
     /// Why it must stop.
     drop: Dropped,
 }
@@ -113,15 +109,14 @@ pub fn pass(seen: &Seen, routes: &Fib, scratch: &mut FlowScratch) -> Result<Slot
     }
     let scratch = black_box(scratch);
     if has_flow {
-        match known(seen, scratch)? {
-            Known::Flow(cell) => return Ok(cell.slot()),
-            Known::Stale if !judge_again(seen.active, routes, scratch) => {
-                return Err(scratch.drop);
+        // A second time when the flow had to be judged again.
+        for _ in 0..2 {
+            match known(seen, scratch)? {
+                Known::Flow(cell) => return Ok(cell.slot()),
+                Known::None => break,
+                Known::Stale if judge_again(seen.active, routes, scratch) => {}
+                Known::Stale => return Err(scratch.drop),
             }
-            Known::Stale if is_same_zone(seen, scratch) => {
-                return Ok(scratch.judgement.cell.slot());
-            }
-            Known::Stale | Known::None => {}
         }
     }
     let judgement = decide::judge(
@@ -168,7 +163,6 @@ fn known(seen: &Seen, scratch: &mut FlowScratch) -> Result<Known, Dropped> {
     }
     if entry.generation != seen.active.layout().generation {
         scratch.question = Question::of_flow(key, entry);
-        scratch.is_initiator = is_initiator.into();
         return Ok(Known::Stale);
     }
     let side = if is_initiator { entry.from } else { entry.to };
@@ -207,20 +201,6 @@ fn belongs(seen: &Seen, entry: &Flow, is_initiator: bool) -> bool {
     flow::continues(seen.facts) && !is_reopened
 }
 
-/// Whether the packet comes from the zone that the active policy sees on its
-/// side of the flow that was judged again.
-#[inline(always)]
-fn is_same_zone(seen: &Seen, scratch: &FlowScratch) -> bool {
-    let judgement = &scratch.judgement;
-    let is_initiator = scratch.is_initiator != 0;
-    let side = if is_initiator {
-        judgement.from
-    } else {
-        judgement.to
-    };
-    side == seen.ends.source.zone.zone()
-}
-
 /// Asks the active policy about a flow that an older one judged, and writes
 /// down what it says; false when the flow must stop, and then the scratch says
 /// why.
@@ -230,7 +210,6 @@ fn is_same_zone(seen: &Seen, scratch: &FlowScratch) -> bool {
 fn judge_again(active: &Active, routes: &Fib, scratch: &mut FlowScratch) -> bool {
     match verdict_on(active, routes, scratch) {
         Ok(judgement) => {
-            scratch.judgement = judgement;
             renew(FLOWS.get_ptr_mut(&scratch.key), active, &judgement);
             renew(FLOWS_NEW.get_ptr_mut(&scratch.key), active, &judgement);
             true
