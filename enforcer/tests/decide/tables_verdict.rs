@@ -291,14 +291,84 @@ fn answers_pass_and_nothing_else_does() {
     }
 }
 
+#[test]
+fn another_policy_judges_known_flows_again() {
+    let (office, plant, internet) = ("10.0.0.9", "10.0.1.9", "8.8.8.8");
+    let tcp = |from, to, flags| (TCP, frames::with_ports(TCP, from, to, flags));
+    let echo = |kind| (ICMP, frames::icmp(kind, 0, 7));
+    let mut history = History::default();
+    let opening: Vec<Arriving> = vec![
+        (11, office, plant, tcp(5, 443, frames::SYN)),
+        (11, office, plant, tcp(6, 443, frames::SYN)),
+        (11, office, internet, tcp(7, 443, frames::SYN)),
+        (11, office, plant, echo(8)),
+    ];
+    for (ifindex, source, destination, (protocol, segment)) in opening {
+        let packet = packet(source, destination, protocol, segment);
+        assert_eq!(verdict(&packet, ifindex, &mut history), "pass web");
+    }
+    history.replace_policy();
+    let changed = POLICY
+        .replace(
+            "[plant, wan], services: [tcp/443, ping]",
+            "[plant], services: tcp/443",
+        )
+        .replace("id: web", "id: renamed");
+    let sequence: Vec<(Arriving, &str)> = vec![
+        // Answers and the sequel of what is still allowed, whoever comes first.
+        (
+            (12, plant, office, tcp(443, 5, frames::SYN_ACK)),
+            "pass renamed",
+        ),
+        (
+            (11, office, plant, tcp(5, 443, frames::ACK)),
+            "pass renamed",
+        ),
+        (
+            (11, office, plant, tcp(6, 443, frames::ACK)),
+            "pass renamed",
+        ),
+        // Another conduit allows it now.
+        (
+            (14, internet, office, tcp(443, 7, frames::ACK)),
+            "pass any-wan",
+        ),
+        // What is not allowed any more stops in both directions, and for good.
+        (
+            (12, plant, office, echo(0)),
+            "no-conduit office plant (no-conduit)",
+        ),
+        ((12, plant, office, echo(0)), "pass errors"),
+        (
+            (11, office, plant, echo(8)),
+            "no-conduit office plant (no-conduit)",
+        ),
+    ];
+    for ((ifindex, source, destination, (protocol, segment)), want) in sequence {
+        let packet = packet(source, destination, protocol, segment);
+        let got = verdict_under(&changed, &packet, ifindex, &mut history);
+        assert_eq!(got, want, "{ifindex} {packet:?}");
+    }
+}
+
 fn packet(source: &str, destination: &str, protocol: u8, segment: Vec<u8>) -> Packet {
     let address = |text: &str| text.parse().expect("a valid address");
     Packet::new(address(source), address(destination), protocol, segment)
 }
 
-/// `pass ID`, or reason, zones and id.
 fn verdict(packet: &Packet, ifindex: u32, history: &mut History) -> String {
-    match judge(&policy(), &World::new(), &packet.bytes(), ifindex, history) {
+    verdict_under(POLICY, packet, ifindex, history)
+}
+
+/// `pass ID`, or reason, zones and id.
+fn verdict_under(text: &str, packet: &Packet, ifindex: u32, history: &mut History) -> String {
+    match judge(
+        &policy(text),
+        &World::new(),
+        &packet.bytes(),
+        ifindex,
+        history,
+    ) {
         Expected::Pass { counted } => format!("pass {counted}"),
         Expected::Drop {
             reason,
@@ -312,7 +382,7 @@ fn verdict(packet: &Packet, ifindex: u32, history: &mut History) -> String {
     }
 }
 
-fn policy() -> Policy {
-    let (policy, _) = parse(&Source::from_text("tables", POLICY)).expect("the policy is valid");
+fn policy(text: &str) -> Policy {
+    let (policy, _) = parse(&Source::from_text("tables", text)).expect("the policy is valid");
     policy
 }

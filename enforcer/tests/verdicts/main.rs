@@ -24,11 +24,11 @@ fn random_packets_get_the_verdict_of_the_policy() {
     let world = World::new();
     namespace::within(&world.clone(), move || {
         let open = |policies: &[&_]| Kernel::new(policies, &world);
-        let mut tally = Tally::new();
-        for case in Scale::new(300, 300).cases(&world) {
+        let (scale, mut tally) = (Scale::new(300, 300), Tally::new());
+        for case in scale.cases(&world) {
             compare(&case, &world, open, &mut tally);
         }
-        cases::assert_all_seen(&tally);
+        scale.assert_all_seen(&tally);
     });
 }
 

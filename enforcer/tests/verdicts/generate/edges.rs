@@ -42,19 +42,30 @@ pub fn neighbour_packet(rng: &mut Rng, source: IpAddr, destination: IpAddr) -> P
             (UDP, frames::with_ports(UDP, from, to, 0))
         }
         (false, _) => {
-            let kind = 129 + rng.below(16) as u8;
+            let kinds = [
+                129, 130, 131, 132, 133, 134, 134, 135, 136, 137, 138, 142, 143, 144,
+            ];
+            let kind = rng.pick(&kinds);
             (ICMPV6, frames::icmp(kind, 0, 0))
         }
     };
     let places = match source {
         IpAddr::V4(_) => [
             "0.0.0.0",
+            "10.0.0.9",
             "169.254.1.1",
             "255.255.255.255",
             "224.0.0.22",
             "10.0.0.1",
         ],
-        IpAddr::V6(_) => ["::", "fe80::9", "ff02::1:2", "ff02::1", "fd00::1"],
+        IpAddr::V6(_) => [
+            "::",
+            "fe80::9",
+            "fe80::9",
+            "ff02::1:2",
+            "ff02::1",
+            "fd00::1",
+        ],
     };
     let place = |rng: &mut Rng, otherwise| match rng.percent(60) {
         true => rng.pick(&places).parse().expect("a valid address"),

@@ -11,8 +11,12 @@ use super::frames::{self, Packet};
 use super::services::{self, Aim};
 use super::{Rng, edges};
 use crate::oracle::packet::{ICMP, ICMPV6, SCTP, TCP, UDP, Vlan};
-use crate::oracle::zones::{Link, source_zone};
-use crate::world::{SPARE, World};
+use crate::oracle::zones::{Link, source_zone, zone_by_address, zone_by_route};
+use crate::oracle::{Expected, History, judge};
+use crate::world::{Route, SPARE, World};
+
+/// Packets that passed, of which the next may be an answer or the sequel.
+const RECENT: usize = 60;
 
 /// Makes one packet after the other for one policy.
 pub struct Packets<'a> {
@@ -20,14 +24,16 @@ pub struct Packets<'a> {
     world: &'a World,
     aim: Aim,
     sent: Vec<Sent>,
+    /// Those that policy or flow let pass.
+    passed: Vec<Sent>,
+    history: History,
 }
 
-/// A packet that was made, where it came in, and where its answer would.
+/// A packet that was made, and where it came in.
 #[derive(Clone)]
 struct Sent {
     packet: Packet,
     here: Place,
-    there: Place,
 }
 
 /// An interface and VLAN tags.
@@ -48,11 +54,14 @@ impl<'a> Packets<'a> {
             world,
             aim,
             sent: Vec::new(),
+            passed: Vec::new(),
+            history: History::default(),
         }
     }
 
     /// Goes on under another policy.
-    pub fn under(self, policy: &'a Policy) -> Self {
+    pub fn under(mut self, policy: &'a Policy) -> Self {
+        self.history.replace_policy();
         Self {
             aim: Aim::at(policy),
             policy,
@@ -70,7 +79,7 @@ impl<'a> Packets<'a> {
             let tags = tags(rng, place.vlan);
             return (edges::other_frame(rng, &tags), place.ifindex);
         }
-        let mut sent = match rng.percent(30) && !self.sent.is_empty() {
+        let mut sent = match rng.percent(45) && !self.sent.is_empty() {
             true => self.related(rng),
             false => self.fresh(rng),
         };
@@ -79,21 +88,33 @@ impl<'a> Packets<'a> {
         }
         sent.packet.tags = tags(rng, sent.here.vlan);
         self.sent.push(sent.clone());
-        if rng.percent(15) {
+        let ifindex = sent.here.ifindex;
+        if rng.percent(12) {
             edges::bend(rng, &mut sent.packet);
         }
         let mut frame = sent.packet.bytes();
         if rng.percent(8) {
             edges::damage(rng, &mut frame);
         }
-        (frame, sent.here.ifindex)
+        match judge(self.policy, self.world, &frame, ifindex, &mut self.history) {
+            Expected::Pass { counted } if !counted.contains(':') => self.passed.push(sent),
+            _ => {}
+        }
+        (frame, ifindex)
     }
 
     /// A packet that goes on with an earlier one, answers it, or nearly so.
     fn related(&self, rng: &mut Rng) -> Sent {
-        let mut sent = rng.pick(&self.sent);
+        let mut sent = match self.passed.is_empty() || rng.percent(15) {
+            true => rng.pick(&self.sent),
+            false => {
+                let recent = self.passed.len().saturating_sub(RECENT);
+                rng.pick(&self.passed[recent..])
+            }
+        };
         if rng.percent(60) {
-            sent = sent.answer();
+            sent.packet = answer(sent.packet);
+            sent.here = self.home(rng, sent.packet.source);
         }
         let packet = &mut sent.packet;
         services::vary(rng, packet);
@@ -127,7 +148,7 @@ impl<'a> Packets<'a> {
             to = self.zone_of(rng, &conduit.to);
         }
         let (here, source) = self.source(rng, from);
-        let (there, mut destination) = (self.place(rng, to), self.address(rng, to));
+        let mut destination = self.address(rng, to);
         for _ in 0..20 {
             if destination.is_ipv4() == source.is_ipv4() {
                 break;
@@ -141,23 +162,42 @@ impl<'a> Packets<'a> {
             true => edges::neighbour_packet(rng, source, destination),
             false => self.aim.packet(rng, (source, destination), service),
         };
-        Sent {
-            packet,
-            here,
-            there,
+        Sent { packet, here }
+    }
+
+    /// A place that packets with this source usually come from.
+    fn home(&self, rng: &mut Rng, source: IpAddr) -> Place {
+        let zone = zone_by_address(self.policy, self.world, source)
+            .unwrap_or_else(|| zone_by_route(self.policy, self.world, source, source));
+        let mut place = Place {
+            ifindex: match self.world.route(source, source) {
+                Route::Out(index) => index,
+                _ => self.interface(rng),
+            },
+            vlan: Vlan::default(),
+        };
+        for _ in 0..10 {
+            if self.source_zone(place, source) == Ok(zone) {
+                break;
+            }
+            place = self.place(rng, zone);
         }
+        place
+    }
+
+    fn source_zone(&self, place: Place, source: IpAddr) -> Result<ZoneRef, ZoneRef> {
+        let link = Link {
+            interface: self.world.name(place.ifindex),
+            vlan: place.vlan,
+        };
+        source_zone(self.policy, self.world, link, source)
     }
 
     /// A place, and an address that may come from it: usually not a forged one.
     fn source(&self, rng: &mut Rng, zone: ZoneRef) -> (Place, IpAddr) {
         let mut end = (self.place(rng, zone), self.address(rng, zone));
         for _ in 0..rng.pick(&[0, 6, 6, 6]) {
-            let (place, address) = end;
-            let link = Link {
-                interface: self.world.name(place.ifindex),
-                vlan: place.vlan,
-            };
-            if source_zone(self.policy, self.world, link, address).is_ok() {
+            if self.source_zone(end.0, end.1).is_ok() {
                 break;
             }
             end = (self.place(rng, zone), self.address(rng, zone));
@@ -270,36 +310,29 @@ impl<'a> Packets<'a> {
     }
 }
 
-impl Sent {
-    /// The packet that answers this one.
-    fn answer(self) -> Self {
-        let mut packet = self.packet;
-        (packet.source, packet.destination) = (packet.destination, packet.source);
-        let segment = &mut packet.segment;
-        match packet.protocol {
-            TCP | UDP | SCTP => {
-                segment[..4].rotate_left(2);
-                if packet.protocol == TCP {
-                    segment[13] = frames::SYN_ACK;
-                }
+/// The packet that answers another.
+fn answer(mut packet: Packet) -> Packet {
+    (packet.source, packet.destination) = (packet.destination, packet.source);
+    let segment = &mut packet.segment;
+    match packet.protocol {
+        TCP | UDP | SCTP if segment.len() > 13 || packet.protocol != TCP && segment.len() >= 4 => {
+            segment[..4].rotate_left(2);
+            if packet.protocol == TCP {
+                segment[13] = frames::SYN_ACK;
             }
-            ICMP | ICMPV6 => {
-                segment[0] = match segment[0] {
-                    8 => 0,
-                    0 => 8,
-                    128 => 129,
-                    129 => 128,
-                    other => other,
-                };
-            }
-            _ => {}
         }
-        Self {
-            packet,
-            here: self.there,
-            there: self.here,
+        ICMP | ICMPV6 if !segment.is_empty() => {
+            segment[0] = match segment[0] {
+                8 => 0,
+                0 => 8,
+                128 => 129,
+                129 => 128,
+                other => other,
+            };
         }
+        _ => {}
     }
+    packet
 }
 
 /// The tags that put a frame into a VLAN, sometimes with a priority tag more.
