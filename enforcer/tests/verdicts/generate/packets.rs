@@ -87,7 +87,7 @@ impl<'a> Packets<'a> {
             sent.packet.mac = [0x01, 0x80, 0xc2, 0, 0, rng.pick(&[0, 3, 0x0f, 0x10])];
         }
         sent.packet.tags = tags(rng, sent.here.vlan);
-        self.sent.push(sent.clone());
+        let whole = sent.clone();
         let ifindex = sent.here.ifindex;
         if rng.percent(12) {
             edges::bend(rng, &mut sent.packet);
@@ -97,9 +97,12 @@ impl<'a> Packets<'a> {
             edges::damage(rng, &mut frame);
         }
         match judge(self.policy, self.world, &frame, ifindex, &mut self.history) {
-            Expected::Pass { counted } if !counted.contains(':') => self.passed.push(sent),
+            Expected::Pass { counted } if !counted.contains(':') => {
+                self.passed.push(whole.clone());
+            }
             _ => {}
         }
+        self.sent.push(whole);
         (frame, ifindex)
     }
 
@@ -315,13 +318,13 @@ fn answer(mut packet: Packet) -> Packet {
     (packet.source, packet.destination) = (packet.destination, packet.source);
     let segment = &mut packet.segment;
     match packet.protocol {
-        TCP | UDP | SCTP if segment.len() > 13 || packet.protocol != TCP && segment.len() >= 4 => {
+        TCP | UDP | SCTP => {
             segment[..4].rotate_left(2);
             if packet.protocol == TCP {
                 segment[13] = frames::SYN_ACK;
             }
         }
-        ICMP | ICMPV6 if !segment.is_empty() => {
+        ICMP | ICMPV6 => {
             segment[0] = match segment[0] {
                 8 => 0,
                 0 => 8,
