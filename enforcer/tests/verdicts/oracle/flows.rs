@@ -32,6 +32,7 @@ pub struct Flow {
     generation: usize,
     /// What its initiator, and its responder, have said: all TCP flags.
     flags: [u8; 2],
+    is_answered: bool,
 }
 
 /// A packet that may open a flow, and where it came in.
@@ -84,6 +85,13 @@ impl History {
         flow.generation != self.generation
     }
 
+    /// Whether a packet is a TCP segment amid a flow that has been answered and
+    /// that the present policy lets pass.
+    pub fn is_amid(&self, flow: &Flow, packet: &Opening) -> bool {
+        let is_tcp = matches!(packet.content.transport, Transport::Tcp { .. });
+        is_tcp && !packet.content.opens_tcp() && flow.is_answered && !self.is_stale(flow)
+    }
+
     /// Records a flow in place of the one that has the same ends.
     pub fn open(&mut self, opening: Opening, from: ZoneRef, to: ZoneRef, counted: &str) {
         let Some(key) = opening.key() else {
@@ -91,6 +99,7 @@ impl History {
         };
         let flow = Flow {
             flags: [opening.content.tcp_flags(), 0],
+            is_answered: false,
             opening,
             from,
             to,
@@ -113,6 +122,7 @@ impl History {
     pub fn note(&mut self, packet: &Opening, side: Side) {
         if let Some(flow) = self.flow(packet) {
             flow.flags[side as usize] |= packet.content.tcp_flags();
+            flow.is_answered |= side == Side::Responder;
         }
     }
 

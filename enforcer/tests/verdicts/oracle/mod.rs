@@ -92,7 +92,8 @@ impl Router<'_> {
         history: &mut History,
     ) -> Option<Expected> {
         let (flow, side) = history.find(packet)?;
-        if let Some(to) = zone_by_address(self.policy, self.world, packet.destination) {
+        let to = zone_by_address(self.policy, self.world, packet.destination);
+        if let Some(to) = to.filter(|_| !history.is_amid(flow, packet)) {
             let allows = |from, to| allows_anything(self.policy, from, to);
             if !allows(from, to) && !allows(to, from) {
                 // No flow can exist between the two zones.
