@@ -1,7 +1,30 @@
-//! The length of a timer tick.
+//! Time as the programs tell it: in timer ticks.
 
 use std::io;
 use std::time::Duration;
+
+use aya::programs::{TestRun, TestRunOptions, Xdp};
+
+use super::error::KernelError;
+use super::object::TICKS;
+
+/// Now, in timer ticks since boot (`jiffies_64`), as the loaded program
+/// [`TICKS`] tells it.
+pub(super) fn now_ticks(program: &Xdp) -> Result<u64, KernelError> {
+    let frame = [0; 64];
+    let mut answer = [0; 64];
+    let run = program.test_run(TestRunOptions {
+        data_in: Some(&frame),
+        data_out: Some(&mut answer),
+        ..TestRunOptions::new()
+    });
+    run.map_err(|source| KernelError::Program {
+        program: TICKS,
+        source: Box::new(source),
+    })?;
+    let (now, _) = answer.split_first_chunk().expect("the frame has 64 bytes");
+    Ok(u64::from_ne_bytes(*now))
+}
 
 /// Timer ticks per second (`CONFIG_HZ`), by which the programs tell time.
 ///

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use aya::maps::{Map, MapData};
-use aya::programs::{Program, ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
+use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use enforcer_common::control::DropTable;
 use enforcer_common::layout::HALF_WORDS;
 
 use super::btf;
+use super::clock;
 use super::error::{KernelError, is_denied};
 use super::maps::{Capacity, Maps};
 use super::shape::Shape;
@@ -18,8 +19,8 @@ use super::shape::Shape;
 pub const XDP: &str = "enforcer_xdp";
 /// Judges what goes out; the name of the program and of its pin.
 pub const EGRESS: &str = "enforcer_egress";
-/// Tells the time in timer ticks.
-const TICKS: &str = "enforcer_ticks";
+/// Tells the time in timer ticks; the name of the program and of its pin.
+pub const TICKS: &str = "enforcer_ticks";
 /// Passes everything: the zero of benchmarks.
 const EMPTY: &str = "enforcer_empty";
 
@@ -73,8 +74,11 @@ pub fn load(
 
 impl Object {
     /// Loads both programs side by side: the verifier takes most of the time
-    /// of a first apply, and each program on its own.
+    /// of a first apply, and each program on its own. The one that tells the
+    /// time is loaded at once.
     fn verify(&mut self) -> Result<(), KernelError> {
+        let ticks: &mut Xdp = self.program(TICKS)?;
+        ticks.load().map_err(|error| refused(TICKS, error))?;
         let (mut xdp, mut egress) = (None, None);
         for (name, program) in self.ebpf.programs_mut() {
             match name {
@@ -115,24 +119,7 @@ impl Object {
 
     /// Now, in timer ticks since boot (`jiffies_64`).
     pub fn now_ticks(&mut self) -> Result<u64, KernelError> {
-        let ticks: &mut Xdp = self.program(TICKS)?;
-        match ticks.load() {
-            Ok(()) | Err(ProgramError::AlreadyLoaded) => {}
-            Err(error) => return Err(refused(TICKS, error)),
-        }
-        let frame = [0; 64];
-        let mut answer = [0; 64];
-        let run = ticks.test_run(TestRunOptions {
-            data_in: Some(&frame),
-            data_out: Some(&mut answer),
-            ..TestRunOptions::new()
-        });
-        run.map_err(|source| KernelError::Program {
-            program: TICKS,
-            source: Box::new(source),
-        })?;
-        let (now, _) = answer.split_first_chunk().expect("the frame has 64 bytes");
-        Ok(u64::from_ne_bytes(*now))
+        clock::now_ticks(self.program(TICKS)?)
     }
 
     /// The maps, which this takes out of the object.
@@ -161,7 +148,10 @@ impl Object {
         let pinned = self.xdp()?.pin(folder.join(XDP));
         pinned.map_err(|source| failed(XDP, source))?;
         let pinned = self.egress()?.pin(folder.join(EGRESS));
-        pinned.map_err(|source| failed(EGRESS, source))
+        pinned.map_err(|source| failed(EGRESS, source))?;
+        let ticks: &mut Xdp = self.program(TICKS)?;
+        let pinned = ticks.pin(folder.join(TICKS));
+        pinned.map_err(|source| failed(TICKS, source))
     }
 
     fn map(&self, shape: &Shape) -> Result<&MapData, KernelError> {

@@ -6,10 +6,13 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use aya::programs::Xdp;
+use aya_obj::programs::xdp::XdpAttachType;
+
 use super::clock;
 use super::error::KernelError;
 use super::maps::{Capacity, Clock, Maps};
-use super::object::{self, Object};
+use super::object::{self, Object, TICKS};
 use super::pins::{Pins, failed};
 use super::shape::Shape;
 
@@ -96,6 +99,17 @@ impl Set {
     /// Where a program is pinned.
     pub fn program(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    /// Now, in timer ticks since boot (`jiffies_64`), by which its programs
+    /// tell time.
+    pub fn now_ticks(&self) -> Result<u64, KernelError> {
+        let ticks = Xdp::from_pin(self.program(TICKS), XdpAttachType::Interface);
+        let ticks = ticks.map_err(|source| KernelError::Program {
+            program: TICKS,
+            source: Box::new(source),
+        })?;
+        clock::now_ticks(&ticks)
     }
 
     /// Whether its programs are those inside this executable.
