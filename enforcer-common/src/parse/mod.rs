@@ -1,0 +1,205 @@
+//! From the bytes of a packet to the facts that the decision needs.
+//!
+//! Fail closed: what is malformed, truncated, deeper than the limits or unknown
+//! is a drop reason, never a guess.
+
+mod ip;
+mod transport;
+
+use crate::limits::{EXTENSION_BYTES, IPV4_OPTION_BYTES};
+use crate::packet::{Packet, header};
+use crate::question::{Question, Tags};
+use crate::verdict::DropReason;
+use crate::wire::{Arp, Ethernet, Header, Ipv6, VlanTag, ether_type, protocol};
+
+use ip::{extensions, ipv4, ipv6, is_extension};
+use transport::transport;
+
+/// What the link layer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkLayer {
+    /// The VLAN tags.
+    pub tags: Tags,
+    /// EtherType of the payload.
+    pub ether_type: u16,
+    /// The frame goes to an address that bridges never forward.
+    pub is_link_group: bool,
+    /// Where the payload starts, in bytes from the start of the frame.
+    pub offset: usize,
+}
+
+/// What the network and transport layers say.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// What the packet asks, if it opens a flow.
+    pub question: Question,
+    /// Time to live or hop limit.
+    pub hop_limit: u8,
+    /// TCP flags; 0 for other protocols.
+    pub tcp_flags: u8,
+    /// [`Facts::TRACKED`].
+    pub flags: u16,
+    /// Source port, identifier of an echo, or 0.
+    pub source_port: u16,
+    /// Destination port, identifier of an echo, or 0.
+    pub destination_port: u16,
+}
+
+impl Facts {
+    /// The packet can belong to a flow; ICMP other than echo cannot.
+    pub const TRACKED: u16 = 1;
+
+    /// Whether the packet can belong to a flow.
+    #[inline(always)]
+    pub fn is_tracked(&self) -> bool {
+        self.flags & Self::TRACKED != 0
+    }
+}
+
+/// What a frame carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// ARP for IPv4 over Ethernet.
+    Arp,
+    /// A protocol between neighbours that never leaves the link.
+    Link,
+    /// IPv4 or IPv6.
+    Ip,
+}
+
+/// Reads the Ethernet header and up to two VLAN tags.
+#[inline(always)]
+pub fn link_layer(packet: &impl Packet) -> Result<LinkLayer, DropReason> {
+    let ethernet = header::<Ethernet>(packet, 0)?;
+    let mut layer = LinkLayer {
+        tags: Tags {
+            outer: packet.stripped_tag().unwrap_or(0),
+            inner: 0,
+        },
+        ether_type: ethernet.ether_type(),
+        is_link_group: ethernet.is_link_group(),
+        offset: size_of::<Ethernet>(),
+    };
+    let stripped = usize::from(packet.stripped_tag().is_some());
+    // Two tags and one step more, which finds the third.
+    for in_frame in 0..3 {
+        if !is_vlan(layer.ether_type) {
+            break;
+        }
+        if stripped + in_frame >= 2 {
+            return Err(DropReason::TOO_MANY_TAGS);
+        }
+        let tag = header::<VlanTag>(packet, layer.offset)?;
+        // A tag with id 0 carries a priority and no VLAN.
+        if layer.tags.outer == 0 {
+            layer.tags.outer = tag.id();
+        } else {
+            layer.tags.inner = tag.id();
+        }
+        layer.ether_type = tag.ether_type();
+        layer.offset += size_of::<VlanTag>();
+    }
+    Ok(layer)
+}
+
+#[inline(always)]
+const fn is_vlan(ether_type: u16) -> bool {
+    matches!(
+        ether_type,
+        ether_type::VLAN | ether_type::SERVICE_VLAN | ether_type::OLD_SERVICE_VLAN
+    )
+}
+
+/// Reads what the frame carries; of IP the facts, all but the place of their
+/// question, which the parser leaves as it is.
+#[inline(always)]
+pub fn payload(
+    packet: &impl Packet,
+    link: &LinkLayer,
+    facts: &mut Facts,
+) -> Result<Payload, DropReason> {
+    if link.is_link_group {
+        return Ok(Payload::Link);
+    }
+    let start = merged(packet, link.offset);
+    let rest = match link.ether_type {
+        ether_type::IPV4 => ipv4(packet, start, facts)?,
+        ether_type::IPV6 => ipv6(packet, start, facts)?,
+        ether_type::ARP if header::<Arp>(packet, start)?.is_ipv4_over_ethernet() => {
+            return Ok(Payload::Arp);
+        }
+        ether_type::ARP => return Err(DropReason::BAD_ARP),
+        ether_type::PPPOE_DISCOVERY => return Ok(Payload::Link),
+        _ => return Err(DropReason::UNKNOWN_ETHERTYPE),
+    };
+    let is_ipv6 = link.ether_type == ether_type::IPV6;
+    let rest = if is_extension(rest.protocol, is_ipv6) {
+        extensions(packet, rest.merged(packet), is_ipv6)?
+    } else {
+        rest
+    };
+    let rest = rest.merged(packet);
+    let wrong_icmp = if is_ipv6 {
+        protocol::ICMP
+    } else {
+        protocol::ICMPV6
+    };
+    if rest.protocol == wrong_icmp {
+        return Err(DropReason::WRONG_ICMP_FAMILY);
+    }
+    transport(packet, rest, facts)?;
+    Ok(Payload::Ip)
+}
+
+/// Above every offset of a header that is read.
+const OFFSETS: u32 = 512;
+
+const _: () = assert!(
+    size_of::<Ethernet>()
+        + 2 * size_of::<VlanTag>()
+        + size_of::<Ipv6>()
+        + IPV4_OPTION_BYTES
+        + EXTENSION_BYTES
+        < OFFSETS as usize
+);
+
+/// Returns an offset after making the verifier forget the ways by which it came
+/// about, so that what follows is verified once and not once for each way.
+///
+/// Offsets are below [`OFFSETS`]; the mask tells the verifier, changing nothing.
+#[inline(always)]
+fn merged(packet: &impl Packet, offset: usize) -> usize {
+    (packet.opaque(offset as u32) & (OFFSETS - 1)) as usize
+}
+
+/// The part of a datagram that is still to be read.
+#[derive(Clone, Copy)]
+struct Rest {
+    /// What comes next.
+    protocol: u8,
+    /// Where it starts, in bytes from the start of the frame.
+    offset: usize,
+    /// Where the datagram ends; padding may follow in the frame.
+    end: usize,
+}
+
+impl Rest {
+    /// The header that comes next, which must lie inside the datagram.
+    #[inline(always)]
+    fn header<'a, H: Header>(&self, packet: &'a impl Packet) -> Result<&'a H, DropReason> {
+        if self.offset + size_of::<H>() > self.end {
+            return Err(DropReason::TRUNCATED);
+        }
+        header(packet, self.offset)
+    }
+
+    #[inline(always)]
+    fn merged(self, packet: &impl Packet) -> Self {
+        Self {
+            protocol: packet.opaque(self.protocol.into()) as u8,
+            offset: merged(packet, self.offset),
+            end: packet.opaque(self.end as u32) as usize,
+        }
+    }
+}

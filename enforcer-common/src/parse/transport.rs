@@ -1,0 +1,64 @@
+//! Transport headers: ports, flags, type and code.
+
+use super::{Facts, Rest};
+use crate::packet::Packet;
+use crate::question::{echo_reply, echo_request};
+use crate::verdict::DropReason;
+use crate::wire::{Icmp, Sctp, Tcp, Udp, protocol};
+
+/// Reads ports, flags, type and code.
+#[inline(always)]
+pub(super) fn transport(
+    packet: &impl Packet,
+    rest: Rest,
+    facts: &mut Facts,
+) -> Result<(), DropReason> {
+    facts.question.protocol = rest.protocol.into();
+    let (mut tcp_flags, mut flags) = (0, Facts::TRACKED);
+    let (service, ports) = match rest.protocol {
+        protocol::TCP => {
+            let tcp = rest.header::<Tcp>(packet)?;
+            if tcp.header_bytes() < size_of::<Tcp>() {
+                return Err(DropReason::BAD_TRANSPORT_HEADER);
+            }
+            if rest.offset + tcp.header_bytes() > rest.end {
+                return Err(DropReason::TRUNCATED);
+            }
+            tcp_flags = tcp.flags();
+            (tcp.destination(), (tcp.source(), tcp.destination()))
+        }
+        protocol::UDP => {
+            let udp = rest.header::<Udp>(packet)?;
+            let bytes = udp.datagram_bytes();
+            if bytes < size_of::<Udp>() || rest.offset + bytes > rest.end {
+                return Err(DropReason::BAD_TRANSPORT_HEADER);
+            }
+            (udp.destination(), (udp.source(), udp.destination()))
+        }
+        protocol::SCTP => {
+            let sctp = rest.header::<Sctp>(packet)?;
+            (sctp.destination(), (sctp.source(), sctp.destination()))
+        }
+        protocol::ICMP | protocol::ICMPV6 => {
+            let icmp = rest.header::<Icmp>(packet)?;
+            let service = u16::from(icmp.kind()) << 8 | u16::from(icmp.code());
+            if is_echo(rest.protocol, icmp.kind()) {
+                (service, (icmp.id(), icmp.id()))
+            } else {
+                flags = 0;
+                (service, (0, 0))
+            }
+        }
+        _ => (0, (0, 0)),
+    };
+    facts.tcp_flags = tcp_flags;
+    facts.flags = flags;
+    facts.question.service = service;
+    (facts.source_port, facts.destination_port) = ports;
+    Ok(())
+}
+
+#[inline(always)]
+const fn is_echo(protocol: u8, kind: u8) -> bool {
+    echo_request(protocol) == kind || echo_reply(protocol) == kind
+}
