@@ -1,20 +1,17 @@
 //! Applies a policy: stage, activate, sweep.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use crate::compile::{Image, Numbering, compile};
+use crate::compile::{Numbering, compile};
 use crate::kernel::netlink::{Interface, Netlink};
-use crate::kernel::set::Set;
 use crate::policy::{self, Findings, Source};
 
 use super::error::ControllerError;
-use super::grow::{self, tables};
+use super::install::{Next, enforced, now_s};
 use super::instance::Instance;
 use super::lock::Lock;
 use super::machine::machine;
 use super::programs::{self, Wanted};
-use super::settle::{Active, clear, settle};
-use super::state::{AppliedPolicy, Enforced, Record};
+use super::settle::settle;
+use super::state::{AppliedPolicy, Record};
 
 /// What an apply did.
 #[derive(Clone, Debug)]
@@ -75,10 +72,7 @@ pub fn apply(instance: &Instance, source: &Source) -> Result<Applied, Controller
             machine,
         },
     };
-    let attached = match active {
-        Some(active) => replace(instance, active, &next)?,
-        None => begin(instance, &next)?,
-    };
+    let attached = next.install(instance, active)?;
     let swept = wanted.sweep(instance)?;
     instance.store.remove_except(Some(next.record.generation))?;
     Ok(Applied {
@@ -94,76 +88,7 @@ pub fn apply(instance: &Instance, source: &Source) -> Result<Applied, Controller
     })
 }
 
-/// The policy that is to be put in force.
-struct Next<'a> {
-    image: &'a Image,
-    wanted: &'a Wanted<'a>,
-    record: Record,
-}
-
-/// Puts the first policy in force: nothing is loaded yet.
-fn begin(instance: &Instance, next: &Next<'_>) -> Result<Vec<String>, ControllerError> {
-    const FIRST: u32 = 1;
-    let started = start(instance, next, FIRST);
-    if started.is_err() {
-        // What failed is the error to report; what cannot be removed now, the
-        // next apply removes.
-        let _ = clear(instance);
-        let _ = instance.store.remove_one(next.record.generation);
-    }
-    started
-}
-
-fn start(
-    instance: &Instance,
-    next: &Next<'_>,
-    number: u32,
-) -> Result<Vec<String>, ControllerError> {
-    let capacity = grow::capacity(next.image.sizes());
-    let mut set = Set::create(&instance.pins, number, &capacity, None)?;
-    let generation = next.record.generation;
-    let staged = set.maps.stage(&tables(next.image), generation)?;
-    instance.store.write(&next.record)?;
-    set.maps.activate(staged);
-    // An apply that is killed from here on is completed by the next one.
-    instance.pins.publish(number)?;
-    Ok(next.wanted.attach(instance, &set)?)
-}
-
-/// Puts a policy in the place of another.
-fn replace(
-    instance: &Instance,
-    active: Active,
-    next: &Next<'_>,
-) -> Result<Vec<String>, ControllerError> {
-    let mut active = grow::make_room(instance, active, next.image)?;
-    let generation = next.record.generation;
-    let staged = active.set.maps.stage(&tables(next.image), generation)?;
-    instance.store.write(&next.record)?;
-    // The old policy knows nothing of new interfaces: until the new one is
-    // active, their traffic belongs to no zone and is dropped.
-    let attached = next.wanted.attach(instance, &active.set);
-    match attached {
-        Ok(_) => active.set.maps.activate(staged),
-        Err(_) => instance.store.remove_one(generation)?,
-    }
-    Ok(attached?)
-}
-
-fn enforced(wanted: &Wanted<'_>) -> Vec<Enforced> {
-    let one = |interface: &Interface| Enforced {
-        ifindex: interface.ifindex,
-        name: interface.name.clone(),
-    };
-    wanted.interfaces().map(one).collect()
-}
-
 fn name_of(ifindex: u32, interfaces: &[Interface]) -> String {
     let found = interfaces.iter().find(|one| one.ifindex == ifindex);
     found.map_or_else(|| format!("#{ifindex}"), |one| one.name.clone())
-}
-
-fn now_s() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }

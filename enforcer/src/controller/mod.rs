@@ -11,6 +11,7 @@ pub mod doctor;
 mod error;
 pub mod explain;
 mod grow;
+mod install;
 pub mod instance;
 mod lock;
 mod machine;
