@@ -49,7 +49,7 @@ fn every_command_explains_itself_with_examples() {
 
 #[test]
 fn wrong_arguments_are_no_rejected_policy() {
-    let cases: [&[&str]; 8] = [
+    let cases: [&[&str]; 9] = [
         &[],
         &["aply"],
         &["apply"],
@@ -58,6 +58,7 @@ fn wrong_arguments_are_no_rejected_policy() {
         &["explain", "--from", "192.0.2.1"],
         &["explain", "--from", "office", "--to", "192.0.2.1/ping"],
         &["counters", "extra"],
+        &["counters", "--watch", "0"],
     ];
     for arguments in cases {
         let output = run(arguments);

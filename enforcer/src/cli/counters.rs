@@ -1,11 +1,17 @@
 //! `enforcer counters`
 
+use std::time::Duration;
+
+use enforcer_common::verdict::DropReason;
 use serde_json::{Value, json};
 
+use crate::controller::counters::Filter;
 use crate::controller::{self, Instance};
 
 use super::exit::Exit;
 use super::output::{self, Table};
+use super::time::rfc3339;
+use super::watch;
 
 /// Show what each conduit let pass, or what was dropped and why.
 ///
@@ -16,12 +22,31 @@ use super::output::{self, Table};
 Examples:
   sudo enforcer counters
   sudo enforcer counters --drops
+  sudo enforcer counters --from cameras --reason no-conduit
+  sudo enforcer counters --watch
   sudo enforcer counters --json | jq '.drops[] | select(.reason == \"no-conduit\")'")]
 pub struct Counters {
     /// Show drops by source zone, destination zone and reason.
     #[arg(long)]
     drops: bool,
-    /// Print both as JSON.
+    /// Only this conduit, or built-in rule; may be repeated.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["drops", "from", "to", "reason"])]
+    conduit: Vec<String>,
+    /// Only drops from this zone; may be repeated.
+    #[arg(long, value_name = "ZONE")]
+    from: Vec<String>,
+    /// Only drops on the way to this zone; may be repeated.
+    #[arg(long, value_name = "ZONE")]
+    to: Vec<String>,
+    /// Only drops for this reason; may be repeated.
+    #[arg(long, value_name = "REASON", value_parser = reasons(), hide_possible_values = true)]
+    reason: Vec<String>,
+    /// Show them again every second, or every SECONDS: what moves comes first,
+    /// with its rate. Not on a terminal: a line for each one that moved.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1",
+          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    watch: Option<u32>,
+    /// Print both as JSON; with --watch, what moved, an object on each line.
     #[arg(long)]
     json: bool,
 }
@@ -29,16 +54,49 @@ pub struct Counters {
 impl Counters {
     /// Runs the command.
     pub fn run(&self, instance: &Instance) -> anyhow::Result<Exit> {
-        let counters = controller::counters(instance)?;
+        let filter = self.filter();
+        if let Some(seconds) = self.watch {
+            let watch = watch::Watch {
+                every: Duration::from_secs(seconds.into()),
+                shows_drops: self.shows_drops(),
+                json: self.json,
+            };
+            return watch.run(|| Ok(controller::counters(instance, &filter)?));
+        }
+        let counters = controller::counters(instance, &filter)?;
         if self.json {
             output::print_json(&record(&counters))?;
-        } else if self.drops {
-            output::print(&drops(&counters))?;
         } else {
-            output::print(&conduits(&counters))?;
+            let table = match self.shows_drops() {
+                true => drops(&counters),
+                false => conduits(&counters),
+            };
+            let began = counters
+                .since
+                .map(|since| format!("\nsince {}\n", rfc3339(since)));
+            output::print(&(table + &began.unwrap_or_default()))?;
         }
         Ok(Exit::Success)
     }
+
+    fn shows_drops(&self) -> bool {
+        let filters = [&self.from, &self.to, &self.reason];
+        self.drops || filters.iter().any(|names| !names.is_empty())
+    }
+
+    fn filter(&self) -> Filter {
+        Filter {
+            conduits: self.conduit.clone(),
+            from: self.from.clone(),
+            to: self.to.clone(),
+            reasons: self.reason.clone(),
+        }
+    }
+}
+
+fn reasons() -> clap::builder::PossibleValuesParser {
+    let names = DropReason::ALL.iter().map(|reason| reason.name());
+    clap::builder::PossibleValuesParser::new(names)
 }
 
 fn conduits(counters: &controller::Counters) -> String {
@@ -82,6 +140,7 @@ fn record(counters: &controller::Counters) -> Value {
         })
     });
     json!({
+        "since": counters.since.map(rfc3339),
         "conduits": conduits.collect::<Vec<_>>(),
         "drops": drops.collect::<Vec<_>>(),
     })

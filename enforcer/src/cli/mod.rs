@@ -4,6 +4,7 @@
 
 mod apply;
 mod check;
+mod completions;
 mod counters;
 mod detach;
 mod doctor;
@@ -11,6 +12,8 @@ mod exit;
 mod explain;
 mod output;
 mod status;
+mod time;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -55,6 +58,7 @@ enum Command {
     Explain(explain::Explain),
     Detach(detach::Detach),
     Doctor(doctor::Doctor),
+    Completions(completions::Completions),
 }
 
 /// Runs the command that the arguments of this process name.
@@ -75,6 +79,7 @@ pub fn run() -> ExitCode {
         Command::Explain(explain) => explain.run(&instance),
         Command::Detach(detach) => detach.run(&instance),
         Command::Doctor(doctor) => doctor.run(&instance),
+        Command::Completions(completions) => completions.run(),
     };
     exit::code(done)
 }

@@ -48,7 +48,12 @@ impl Table {
 
     /// Adds a row.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.into());
+        self.cells(cells.into());
+    }
+
+    /// Adds a row of as many cells as there are headings.
+    pub fn cells(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
     }
 
     /// The table as text.
@@ -79,7 +84,8 @@ impl Table {
     }
 
     fn is_number(&self, column: usize) -> bool {
-        let is_number = |row: &Vec<String>| row[column].chars().all(|c| c.is_ascii_digit());
+        let is_number =
+            |row: &Vec<String>| row[column].chars().all(|c| c.is_ascii_digit() || c == '.');
         self.rows.len() > 1 && self.rows[1..].iter().all(is_number)
     }
 }

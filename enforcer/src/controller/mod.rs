@@ -6,6 +6,7 @@
 //! removed after, so that a crash leaves the old policy or the new one.
 
 pub mod apply;
+pub mod counters;
 pub mod detach;
 pub mod doctor;
 mod error;
@@ -22,6 +23,7 @@ pub mod state;
 pub mod status;
 
 pub use apply::{Applied, apply};
+pub use counters::{Counters, counters};
 pub use detach::detach;
 pub use error::ControllerError;
 pub use explain::{Explanation, explain};
@@ -29,4 +31,4 @@ pub use grow::{capacity, tables};
 pub use instance::Instance;
 pub use machine::{machine, machine_for};
 pub use query::Query;
-pub use status::{Counters, Status, counters, status};
+pub use status::{Status, status};

@@ -1,14 +1,12 @@
-//! What is in force, and what it has counted.
+//! What is in force.
 
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::kernel::counters::{ConduitCount, DropCount};
 use crate::kernel::links::{self, Attached, Side};
 use crate::kernel::maps::Capacity;
 use crate::kernel::netlink::{Interface, Netlink};
 use crate::kernel::probe::{self, Program};
-use crate::kernel::set::Set;
 
 use super::error::ControllerError;
 use super::instance::Instance;
@@ -61,15 +59,6 @@ pub enum XdpMode {
     Missing,
 }
 
-/// What has been counted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counters {
-    /// By conduit, sorted by id.
-    pub conduits: Vec<ConduitCount>,
-    /// By zones and reason, sorted.
-    pub drops: Vec<DropCount>,
-}
-
 /// What is in force; `None` when nothing is.
 pub fn status(instance: &Instance) -> Result<Option<Status>, ControllerError> {
     let Some(Active { set, record }) = settle::active(instance)? else {
@@ -88,21 +77,6 @@ pub fn status(instance: &Instance) -> Result<Option<Status>, ControllerError> {
         interfaces: enforced(&record, &interfaces, &attached),
         without_programs: without_programs(&interfaces, &attached),
     }))
-}
-
-/// What has been counted since the first apply, without zeroes.
-pub fn counters(instance: &Instance) -> Result<Counters, ControllerError> {
-    instance.pins.check()?;
-    let number = instance
-        .pins
-        .current()?
-        .ok_or(ControllerError::NothingActive)?;
-    let set = Set::open(&instance.pins, number)?;
-    let mut conduits = set.maps.conduits.read()?;
-    conduits.sort_by(|a, b| a.id.cmp(&b.id));
-    let mut drops = set.maps.drops.read()?;
-    drops.sort_by(|a, b| (&a.from, &a.to, &a.reason).cmp(&(&b.from, &b.to, &b.reason)));
-    Ok(Counters { conduits, drops })
 }
 
 fn enforced(

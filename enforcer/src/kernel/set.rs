@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aya::programs::Xdp;
 use aya_obj::programs::xdp::XdpAttachType;
@@ -20,6 +20,7 @@ use super::shape::Shape;
 pub struct Set {
     number: u32,
     folder: PathBuf,
+    since: Option<u64>,
     /// Its maps.
     pub maps: Maps,
 }
@@ -31,6 +32,9 @@ const PICKUP: Duration = Duration::from_secs(30);
 /// The pin that names the programs; a link to no file, because a BPF file
 /// system holds no text.
 const BUILD: &str = "build";
+/// The pin that tells when counting began, in seconds since 1970; a link to no
+/// file too.
+const SINCE: &str = "since";
 
 impl Set {
     /// Loads a set of the given capacity.
@@ -51,6 +55,11 @@ impl Set {
         object.pin(&folder)?;
         let build = folder.join(BUILD);
         symlink(this_build(), &build).map_err(failed("create", &build))?;
+        let began = other.map_or_else(now_s, |other| other.since);
+        if let Some(began) = began {
+            let since = folder.join(SINCE);
+            symlink(began.to_string(), &since).map_err(failed("create", &since))?;
+        }
 
         let clock = match other {
             None => pickup_clock(&mut object)?,
@@ -61,6 +70,7 @@ impl Set {
         Ok(Self {
             number,
             folder,
+            since: began,
             maps,
         })
     }
@@ -74,6 +84,7 @@ impl Set {
         let maps = Maps::of(|shape| shape.open(&folder))?;
         Ok(Self {
             number,
+            since: began_in(&folder),
             folder,
             maps,
         })
@@ -82,6 +93,12 @@ impl Set {
     /// Its number.
     pub fn number(&self) -> u32 {
         self.number
+    }
+
+    /// When its counters began to count, in seconds since 1970; `None` where
+    /// that is not known. Sets that take over counts take over this as well.
+    pub fn since(&self) -> Option<u64> {
+        self.since
     }
 
     /// Takes over what another set has counted in counters that are not shared;
@@ -152,6 +169,16 @@ pub(super) fn pickup_clock(object: &mut Object) -> Result<Clock, KernelError> {
         ticks_per_second,
         pickup_until: object.now_ticks()? + pickup,
     })
+}
+
+fn began_in(folder: &Path) -> Option<u64> {
+    let text = fs::read_link(folder.join(SINCE)).ok()?;
+    text.to_str()?.parse().ok()
+}
+
+fn now_s() -> Option<u64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    Some(since.as_secs())
 }
 
 fn this_build() -> String {

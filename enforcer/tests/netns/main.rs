@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod apply;
+mod counters;
 mod crash;
 mod detach;
 mod failing_apply;

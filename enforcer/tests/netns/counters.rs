@@ -1,0 +1,119 @@
+//! Counters keep their meaning, and say since when they count.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Child;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use xtask::lab::{Service, succeeded};
+
+use Service::{Ping, Tcp};
+
+use crate::network::{DROPPED, Net, PASSES, large, policy};
+
+const WEB: &str = "id: web, from: office, to: plant, services: tcp/443";
+
+#[test]
+fn counting_began_with_the_first_apply() {
+    let net = Net::under(&policy(&[WEB]));
+    let since = since(&net);
+    for policy in [policy(&[]), large(&[WEB]), policy(&[WEB])] {
+        net.apply(&policy);
+        assert_eq!(self::since(&net), since);
+    }
+    let text = succeeded(&net.enforcer.output(&["counters"]).unwrap()).unwrap();
+    assert!(text.ends_with(&format!("\nsince {since}\n")), "{text}");
+}
+
+#[test]
+fn filters_show_only_what_is_asked_for() {
+    let net = Net::under(&policy(&[WEB]));
+    net.expect(&[
+        ("office", "plant", Tcp(443), PASSES),
+        ("guests", "plant", Ping, DROPPED),
+        ("guests", "office", Ping, DROPPED),
+    ]);
+    let shown = |args: &[&str]| {
+        let output = net.enforcer.output(&[&["counters"], args].concat());
+        succeeded(&output.unwrap()).unwrap()
+    };
+    let plant = shown(&["--to", "plant", "--reason", "no-conduit"]);
+    let rows: Vec<_> = plant
+        .lines()
+        .filter(|row| row.starts_with("guests"))
+        .collect();
+    assert_eq!(rows.len(), 1, "{plant}");
+    assert!(!plant.contains("office"), "{plant}");
+    let web = shown(&["--conduit", "web"]);
+    assert!(
+        web.contains("\nweb ") && !web.contains("(no-conduit)"),
+        "{web}"
+    );
+    let none = net.enforcer.output(&["counters", "--reason", "no-such"]);
+    assert_eq!(none.unwrap().status.code(), Some(1));
+}
+
+#[test]
+fn watching_shows_what_moves_until_it_is_told_to_end() {
+    let net = Net::under(&policy(&[WEB]));
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut watch = watch(&net, &["--json"]);
+        let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+        let mut next =
+            || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+        next();
+        net.expect(&[("office", "plant", Tcp(443), PASSES)]);
+        let row = loop {
+            let moved = next()["moved"].clone();
+            let rows = moved.as_array().unwrap().iter();
+            if let Some(row) = rows.clone().find(|row| row["conduit"] == "web") {
+                break row.clone();
+            }
+        };
+        assert!(row["packets_per_s"].as_f64() > Some(1.0), "{row}");
+        assert!(row["packets"].as_u64() >= Some(8), "{row}");
+        kill(Pid::from_raw(watch.id() as i32), signal).unwrap();
+        assert!(watch.wait().unwrap().success(), "{signal}");
+    }
+}
+
+#[test]
+fn watching_prints_a_line_for_each_drop_that_moves() {
+    let net = Net::under(&policy(&[WEB]));
+    let mut watch = watch(&net, &["--drops"]);
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    net.expect(&[("guests", "plant", Ping, DROPPED)]);
+    let line = lines.find(|line| line.as_ref().unwrap().contains(" guests plant "));
+    let line = line.unwrap().unwrap();
+    assert!(
+        line.contains("no-conduit") && line.contains("packets/s"),
+        "{line}"
+    );
+    // The reader goes away, and nothing moves any more.
+    drop(lines);
+    let status = watch.wait().unwrap();
+    let mut complaint = String::new();
+    watch
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut complaint)
+        .unwrap();
+    assert!(
+        status.success() && complaint.is_empty(),
+        "{status}: {complaint}"
+    );
+}
+
+fn watch(net: &Net, args: &[&str]) -> Child {
+    let args = [&["counters", "--watch", "1"], args].concat();
+    net.enforcer.start(&args).unwrap()
+}
+
+fn since(net: &Net) -> String {
+    let counters = net.enforcer.counters().unwrap();
+    let since = counters["since"].as_str().unwrap().to_owned();
+    assert!(since.ends_with('Z') && since.len() == 20, "{since}");
+    since
+}
