@@ -63,7 +63,7 @@ fn compiled(interfaces: &[machine::Interface]) -> Result<Image> {
     };
     let machine = Machine {
         interfaces: interfaces.to_vec(),
-        addresses: Vec::new(),
+        ..Machine::default()
     };
     compile::compile(&policy, &machine, &mut Numbering::default())
         .map_err(|findings| anyhow::anyhow!(findings.render(&source)))

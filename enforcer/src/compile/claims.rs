@@ -48,7 +48,10 @@ pub(super) struct Claims {
 impl LinkKeys {
     fn of_entry(entry: &ZoneEntry, devices: &Devices<'_>) -> Self {
         let names = entry.interfaces.iter();
-        let interfaces = names.filter_map(|name| Some(devices.named(name.as_str())?.ifindex));
+        let interfaces = names.map(|name| match devices.named(name.as_str()) {
+            Some(device) => device.ifindex,
+            None => Place::NONE.ifindex,
+        });
         Self {
             interfaces: interfaces.collect(),
             vlans: entry.vlans.iter().copied().collect(),
@@ -70,7 +73,8 @@ impl LinkKeys {
 
 impl Claims {
     /// The claims of `zones`, which name no VLAN devices, and of the failsafe
-    /// entries of `policy`; `devices` has every interface that they name.
+    /// entries of `policy`. An interface that `devices` awaits is one where
+    /// nothing arrives.
     pub(super) fn new(
         zones: &[Zone],
         policy: &Policy,
@@ -95,9 +99,11 @@ impl Claims {
             }
         }
         let failsafe = policy.failsafe.iter().map(|failsafe| {
-            let device = failsafe.interface.as_ref();
-            let device = device.and_then(|name| devices.named(name.as_str()));
-            let place = device.map(|device| devices.place(device));
+            let interface = failsafe.interface.as_ref();
+            let place = interface.map(|name| match devices.named(name.as_str()) {
+                Some(device) => devices.place(device),
+                None => Place::NONE,
+            });
             let keys = keys.intern(place.map(LinkKeys::of_place).unwrap_or_default());
             (failsafe.from, keys)
         });

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::machine::{Devices, Interface};
+use super::machine::{Devices, Interface, Programs};
 use crate::policy::model::Hook;
 use crate::policy::names::InterfaceName;
 use crate::policy::suggest::nearest;
@@ -44,6 +44,7 @@ pub(super) fn hooks(
             chosen.set_hook(device, *hook);
         }
     }
+    chosen.respect_programs();
     if chosen.findings.is_empty() {
         Ok(chosen.interfaces)
     } else {
@@ -72,7 +73,7 @@ struct Chosen<'d, 'm> {
 impl<'m> Chosen<'_, 'm> {
     fn known(&mut self, name: &InterfaceName, span: Span) -> Option<&'m Interface> {
         let found = self.devices.named(name.as_str());
-        if found.is_none() {
+        if found.is_none() && !self.devices.awaits(name.as_str()) {
             let nearest = nearest(name.as_str(), self.devices.names());
             let kind = DiagnosticKind::UnknownInterface {
                 name: name.clone(),
@@ -125,6 +126,21 @@ impl<'m> Chosen<'_, 'm> {
             self.refuse(device, "a VLAN device", Span::default());
         } else if let Some(chosen) = self.interfaces.get_mut(&device.ifindex) {
             *chosen = hook;
+        }
+    }
+
+    /// Programs that are there stay, and there are none where none can be.
+    fn respect_programs(&mut self) {
+        for device in self.devices.iter() {
+            match device.programs {
+                Programs::ByPolicy => {}
+                Programs::Kept(hook) => {
+                    self.interfaces.insert(device.ifindex, hook);
+                }
+                Programs::Refused => {
+                    self.interfaces.remove(&device.ifindex);
+                }
+            }
         }
     }
 

@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::Policy;
-use crate::policy::model::Vlan;
+use crate::policy::model::{Hook, Vlan};
+use crate::policy::names::InterfaceName;
+use crate::policy::{Diagnostic, DiagnosticKind, Findings, Policy, Span};
 
 /// Interfaces and addresses of one network namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +16,10 @@ pub struct Machine {
     pub interfaces: Vec<Interface>,
     /// In any order.
     pub addresses: Vec<Address>,
+    /// Names of interfaces that are not there yet, and that a policy may name
+    /// nevertheless: nothing arrives on them.
+    #[serde(default)]
+    pub awaited: BTreeSet<String>,
 }
 
 /// One interface.
@@ -38,6 +43,21 @@ pub struct Interface {
     pub mac: Option<[u8; 6]>,
     /// Kind of a virtual device, such as `veth` or `bond`.
     pub kind: Option<String>,
+    /// What decides about programs on it.
+    #[serde(default)]
+    pub programs: Programs,
+}
+
+/// What decides about programs on an interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Programs {
+    /// The policy.
+    #[default]
+    ByPolicy,
+    /// It has programs and keeps them, the ingress program on this hook.
+    Kept(Hook),
+    /// It cannot have any: nobody judges what arrives there.
+    Refused,
 }
 
 /// A VLAN device: frames of another device with certain tags.
@@ -69,13 +89,7 @@ impl Machine {
     /// A machine with exactly the interfaces that `policy` names, and without
     /// addresses: what `check` compiles for where there is no router.
     pub fn imagined(policy: &Policy) -> Self {
-        let entries = policy.zones.iter().flat_map(|zone| &zone.entries);
-        let names: BTreeSet<_> = entries
-            .flat_map(|entry| &entry.interfaces)
-            .chain(policy.failsafe.iter().flat_map(|entry| &entry.interface))
-            .chain(policy.interfaces.keys())
-            .map(|name| name.as_str())
-            .collect();
+        let names: BTreeSet<_> = named(policy).map(|(name, _)| name.as_str()).collect();
         let interfaces = names.iter().zip(1..).map(|(name, ifindex)| Interface {
             name: (*name).to_owned(),
             ifindex,
@@ -86,8 +100,34 @@ impl Machine {
         Self {
             interfaces: interfaces.collect(),
             addresses: Vec::new(),
+            awaited: BTreeSet::new(),
         }
     }
+
+    /// Lets `policy` name interfaces that are not there yet; returns a warning
+    /// for each.
+    pub fn await_missing(&mut self, policy: &Policy) -> Findings {
+        let here: BTreeSet<_> = self.interfaces.iter().map(|one| &one.name).collect();
+        let mut warnings = Findings::default();
+        for (name, span) in named(policy) {
+            let is_missing = !here.iter().any(|here| *here == name.as_str());
+            if is_missing && self.awaited.insert(name.as_str().to_owned()) {
+                let kind = DiagnosticKind::MissingInterface { name: name.clone() };
+                warnings.extend([Diagnostic::new(kind, span)]);
+            }
+        }
+        warnings
+    }
+}
+
+/// The interfaces that a policy names, and where.
+fn named(policy: &Policy) -> impl Iterator<Item = (&InterfaceName, Span)> {
+    let entries = policy.zones.iter().flat_map(|zone| &zone.entries);
+    let failsafe = policy.failsafe.iter();
+    let matched = entries.flat_map(|entry| entry.interfaces.iter().map(|name| (name, entry.span)));
+    let admitted = failsafe.filter_map(|entry| Some((entry.interface.as_ref()?, entry.span)));
+    let hooked = policy.interfaces.keys().map(|name| (name, Span::default()));
+    matched.chain(admitted).chain(hooked)
 }
 
 /// Where frames are seen: a device, and the tags they carry there.
@@ -98,8 +138,17 @@ pub(super) struct Place {
     pub(super) vlan: Option<Vlan>,
 }
 
+impl Place {
+    /// Where no frame is ever seen.
+    pub(super) const NONE: Self = Self {
+        ifindex: 0,
+        vlan: None,
+    };
+}
+
 /// The interfaces of a machine by name and by index.
 pub(super) struct Devices<'m> {
+    awaited: &'m BTreeSet<String>,
     by_name: BTreeMap<&'m str, &'m Interface>,
     by_index: BTreeMap<u32, &'m Interface>,
 }
@@ -108,6 +157,7 @@ impl<'m> Devices<'m> {
     pub(super) fn new(machine: &'m Machine) -> Self {
         let all = || machine.interfaces.iter();
         Self {
+            awaited: &machine.awaited,
             by_name: all().map(|device| (device.name.as_str(), device)).collect(),
             by_index: all().map(|device| (device.ifindex, device)).collect(),
         }
@@ -124,6 +174,11 @@ impl<'m> Devices<'m> {
 
     pub(super) fn named(&self, name: &str) -> Option<&'m Interface> {
         self.by_name.get(name).copied()
+    }
+
+    /// Whether the device may come later.
+    pub(super) fn awaits(&self, name: &str) -> bool {
+        self.awaited.contains(name)
     }
 
     /// The device that carries a VLAN device's frames; `None` when `device` is

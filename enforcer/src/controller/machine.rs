@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::compile::Machine;
-use crate::compile::machine as compiled;
+use crate::compile::machine::{self as compiled, Programs};
 use crate::kernel::KernelError;
 use crate::kernel::netlink::{Interface, Netlink};
 use crate::policy::Policy;
@@ -23,6 +23,7 @@ pub fn machine(netlink: &Netlink) -> Result<Machine, KernelError> {
                 broadcast: address.broadcast,
             })
             .collect(),
+        awaited: BTreeSet::new(),
     })
 }
 
@@ -57,6 +58,7 @@ fn described(interfaces: &[Interface]) -> Vec<compiled::Interface> {
         master: interface.master,
         mac: interface.mac,
         kind: interface.kind.clone(),
+        programs: Programs::ByPolicy,
     };
     interfaces.iter().map(one).collect()
 }

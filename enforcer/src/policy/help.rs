@@ -51,6 +51,7 @@ impl DiagnosticKind {
             Self::DuplicateClaim { .. } => "duplicate-claim",
             Self::UnusedZone { .. } => "unused-zone",
             Self::UnusedService { .. } => "unused-service",
+            Self::MissingInterface { .. } => "missing-interface",
             Self::FailsafeEverywhere => "failsafe-everywhere",
         }
     }
@@ -61,6 +62,7 @@ impl DiagnosticKind {
             Self::DuplicateClaim { .. }
             | Self::UnusedZone { .. }
             | Self::UnusedService { .. }
+            | Self::MissingInterface { .. }
             | Self::FailsafeEverywhere => Severity::Warning,
             _ => Severity::Error,
         }
@@ -165,7 +167,10 @@ impl DiagnosticKind {
                 "a packet has one zone: remove the claim from one of them, or tell them apart \
                  by `interface`, `vlan` or a longer `prefix`"
             }
-            Self::UnknownInterface { .. } => "use a name that `ip link` shows, or create it first",
+            Self::UnknownInterface { .. } => {
+                "use a name that `ip link` shows, create it first, \
+                 or apply with --allow-missing if it comes later"
+            }
             Self::UnsupportedInterface { .. } => {
                 "name other interfaces; an entry without `interface` takes in \
                  every interface that is up"
@@ -177,6 +182,9 @@ impl DiagnosticKind {
                  add a conduit if that is not meant"
             }
             Self::UnusedService { .. } => "remove it, or name it in a conduit",
+            Self::MissingInterface { .. } => {
+                "`enforcer run` attaches programs when it appears; without it, apply again then"
+            }
             Self::FailsafeEverywhere => "a forged source address can use it too; add `interface`",
             _ => return None,
         })

@@ -156,6 +156,8 @@ pub enum DiagnosticKind {
     UnusedZone { zone: ZoneName },
     #[error("service `{name}` is never used")]
     UnusedService { name: String },
+    #[error("this machine has no interface `{name}` yet")]
+    MissingInterface { name: InterfaceName },
     #[error("this failsafe opens the router on every interface")]
     FailsafeEverywhere,
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::names::{ConduitId, InterfaceName, ZoneName};
 use super::service::{self, Service};
@@ -35,7 +36,7 @@ pub struct Defaults {
 }
 
 /// Where the ingress program of an interface is attached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Hook {
     /// XDP in the driver.
     #[default]

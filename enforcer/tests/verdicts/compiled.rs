@@ -41,5 +41,6 @@ fn machine(world: &World) -> Machine {
     Machine {
         interfaces: interfaces.collect(),
         addresses: addresses.collect(),
+        ..Machine::default()
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::compile::enforced;
+use crate::compile::machine::Programs;
 use crate::policy::model::Hook;
 
 /// A machine with a bridge, a VLAN device, a bond, and an interface that is
@@ -168,6 +169,63 @@ zones: { a: { match: { interface: eth0.10 } } }",
 }
 
 #[test]
+fn on_an_interface_that_comes_later_nothing_arrives() {
+    let text = "zones:
+  a: { match: { interface: later, prefix: 10.1.0.0/16 } }
+  b: { match: { interface: [later, eth0] } }
+  c: { match: [{ interface: later.5, prefix: 10.2.0.0/16 }, { prefix: 10.0.0.0/8 }] }
+failsafe: [{ from: 10.0.0.0/8, service: tcp/22, interface: later.6 }]
+interfaces: { later.7: { hook: xdp-generic } }";
+    let mut machine = machine();
+    let warnings = machine.await_missing(&policy(text));
+
+    let names = ["later.7", "later", "later.5", "later.6"];
+    assert_eq!(codes(&warnings), ["missing-interface"; 4]);
+    assert_eq!(machine.awaited, names.map(str::to_owned).into());
+    assert!(
+        machine.await_missing(&policy(text)).is_empty(),
+        "told twice"
+    );
+    let compiled = compiled_for(text, &machine);
+    for (ifindex, source, want) in [
+        (10, "10.1.0.1", "!unknown"),
+        (10, "10.2.0.1", "!unknown"),
+        (10, "192.0.2.1", "b"),
+        (11, "192.0.2.1", "unknown"),
+        (11, "10.3.0.1", "c"),
+        (0, "192.0.2.1", "unknown"),
+    ] {
+        let got = compiled.source(ifindex, "", source);
+        assert!(
+            got == want || got.starts_with('!') && want.starts_with('!'),
+            "{ifindex} {source}: {got}"
+        );
+    }
+    for ifindex in [10, 11] {
+        let class = compiled.link(ifindex, "").class;
+        assert_eq!(lookup::link_failsafes(&compiled.0, class), 0, "{ifindex}");
+    }
+    assert_eq!(compiled.0.enforced(), [10, 11, 12, 13].into());
+}
+
+#[test]
+fn programs_stay_where_they_are_kept_and_go_nowhere_where_refused() {
+    let mut machine = machine();
+    machine.interfaces[0].programs = Programs::Refused;
+    machine.interfaces[2].programs = Programs::Kept(Hook::XdpGeneric);
+    let compiled = compiled_for(
+        "zones: { a: { match: { interface: [eth0, eth1] } } }",
+        &machine,
+    );
+    let want = [(11, Hook::Xdp), (12, Hook::XdpGeneric)];
+    assert_eq!(compiled.0.hooks, want.into());
+    for (ifindex, want) in [(10, false), (11, true), (12, true), (13, false)] {
+        assert_eq!(compiled.link(ifindex, "").is_enforced, want, "{ifindex}");
+    }
+    assert_eq!(compiled.source(12, "", "192.0.2.1"), "unknown");
+}
+
+#[test]
 fn an_imagined_machine_has_what_the_policy_names() {
     let policy = policy(
         "interfaces: { wan: { hook: xdp-generic } }
@@ -189,6 +247,7 @@ fn a_machine_survives_serialising() {
     let mut machine = bridged();
     machine.interfaces[0].mac = Some([2, 0, 0, 0, 0, 1]);
     machine.addresses = vec![address(10, "10.0.0.1/24"), address(10, "fd00::1/64")];
+    machine.awaited = ["later".to_owned()].into();
     let text = serde_json::to_string(&machine).unwrap();
     assert_eq!(serde_json::from_str::<Machine>(&text).unwrap(), machine);
 }

@@ -47,7 +47,7 @@ fn machine() -> Machine {
     };
     Machine {
         interfaces: (0..4).map(eth).chain([lo]).collect(),
-        addresses: vec![],
+        ..Machine::default()
     }
 }
 
