@@ -48,7 +48,7 @@ unsafe impl Packet for Ingress<'_> {
 
     #[inline(always)]
     fn opaque(&self, value: u32) -> u32 {
-        value ^ self.zero
+        value.wrapping_add(self.zero)
     }
 }
 
@@ -112,7 +112,7 @@ unsafe impl Packet for Egress<'_> {
 
     #[inline(always)]
     fn opaque(&self, value: u32) -> u32 {
-        value ^ self.zero
+        value.wrapping_add(self.zero)
     }
 }
 

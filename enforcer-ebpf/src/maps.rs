@@ -56,8 +56,9 @@ pub static FLOWS_NEW: LruHashMap<FlowKey, Flow, { limits::FLOWS_NEW as usize }> 
 /// the 512 bytes of stack.
 #[repr(C)]
 pub struct Scratch {
-    /// Always zero, which the verifier cannot know: what is combined with it
+    /// Always zero, which the verifier cannot know: what it is added to
     /// becomes just any value to the verifier, and nothing else happens.
+    /// Added, because before Linux 6.10 the verifier keeps no bounds of `^`.
     pub zero: u32,
     /// What it adds to counters.
     pub amount: Amount,
@@ -168,6 +169,6 @@ impl Tables for Active {
 
     #[inline(always)]
     fn opaque(&self, value: u16) -> u16 {
-        value ^ self.zero as u16
+        value.wrapping_add(self.zero as u16)
     }
 }
