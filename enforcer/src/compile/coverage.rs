@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::interner::Interner;
 use crate::policy::Policy;
-use crate::policy::model::{Action, Conduit, Endpoints, ZoneRef};
+use crate::policy::model::{Conduit, Endpoints, ZoneRef};
 
 /// A conduit by its strength: of two that cover the same traffic, the higher
 /// rank decides.
@@ -38,17 +38,13 @@ pub(super) struct Coverage {
 }
 
 /// The conduits of a policy, weakest first: by priority, then allow before
-/// drop, then the later in the file before the earlier.
+/// reject before drop, then the later in the file before the earlier.
 pub(super) fn by_strength(policy: &Policy) -> Vec<usize> {
     let strength = |index: &usize| {
         let Conduit {
             priority, action, ..
         } = &policy.conduits[*index];
-        (
-            *priority,
-            *action == Action::Drop,
-            std::cmp::Reverse(*index),
-        )
+        (*priority, *action, std::cmp::Reverse(*index))
     };
     let mut order: Vec<usize> = (0..policy.conduits.len()).collect();
     order.sort_unstable_by_key(strength);

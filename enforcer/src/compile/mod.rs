@@ -12,6 +12,7 @@ mod claims;
 mod coverage;
 mod devices;
 mod enforced;
+mod equals;
 mod hash;
 mod image;
 mod interner;
@@ -26,6 +27,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod trie;
+mod unsupported;
 
 use std::collections::BTreeSet;
 
@@ -62,7 +64,8 @@ pub fn compile(
     let addresses = Addresses::new(&claims, machine);
     let sources = Sources::new(&claims, &addresses, &links)?;
     let services = Services::new(policy)?;
-    let rows = Rows::new(policy, &services, &numbers)?;
+    let rows = Rows::new(policy, &services, &numbers);
+    let (rows, ()) = both(rows, unsupported::refuse(policy))?;
     let judged = enforced::judged(&hooks, &devices);
     let parts = Parts {
         links: links.tables(&sources.link_classes, &judged),

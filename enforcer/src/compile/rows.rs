@@ -9,6 +9,7 @@ use enforcer_common::verdict::DropReason;
 use enforcer_common::zone::ZoneId;
 
 use super::coverage::{Coverage, Rank, by_strength};
+use super::equals::Equals;
 use super::interner::Interner;
 use super::numbering::Numbering;
 use super::services::Services;
@@ -42,6 +43,7 @@ impl Rows {
         let mut table = Table::new(policy, services, numbering, &order);
         let unused = table.row(UNUSED, &[])?;
         let mut rows = vec![unused; zone_ids * zone_ids];
+        let mut equals = Equals::new(policy, &order);
         let mut known = HashMap::new();
         let mut last = None;
         for (from_id, from) in &zones {
@@ -54,7 +56,9 @@ impl Rows {
                         Entry::Occupied(row) => *row.get(),
                         Entry::Vacant(new) => {
                             let (default, covering) = key;
-                            *new.insert(table.row(default, &coverage.ranks(&covering))?)
+                            let ranks = coverage.ranks(&covering);
+                            equals.look(&ranks, |rank| table.conduits[rank].1, (*from, *to));
+                            *new.insert(table.row(default, &ranks)?)
                         }
                     },
                 };
@@ -62,6 +66,7 @@ impl Rows {
                 rows[usize::from(from_id.0) * zone_ids + usize::from(to_id.0)] = row;
             }
         }
+        equals.finish()?;
         Ok(table.finish(&rows, zone_ids))
     }
 }
@@ -85,7 +90,7 @@ fn default(policy: &Policy, from: ZoneRef, to: ZoneRef) -> Cell {
 const fn cell(action: Action, slot: Slot, reason: DropReason) -> Cell {
     match action {
         Action::Allow => Cell::allow(slot),
-        Action::Drop => Cell::drop(slot, reason),
+        Action::Reject | Action::Drop => Cell::drop(slot, reason),
     }
 }
 

@@ -3,8 +3,10 @@
 
 use ipnet::IpNet;
 
-use super::model::{Action, Hook, Vlan};
+use super::limits::Limits;
+use super::model::{Action, Hook, Mode, Vlan};
 use super::names::{ConduitId, InterfaceName};
+use super::rate::Rate;
 use super::service::{Literal, Service};
 use super::source::Span;
 
@@ -19,6 +21,8 @@ pub struct Spanned<T> {
 #[derive(Debug, Default)]
 pub struct Ast<'n> {
     pub name: Option<&'n str>,
+    /// `defaults.mode`.
+    pub mode: Option<Mode>,
     /// `defaults.intra_zone`.
     pub intra_zone: Option<Action>,
     /// `defaults.self_out`.
@@ -30,6 +34,7 @@ pub struct Ast<'n> {
     pub services: Vec<NamedService<'n>>,
     pub failsafe: Vec<Failsafe<'n>>,
     pub conduits: Vec<Conduit<'n>>,
+    pub limits: Limits,
 }
 
 /// One zone; its name is not yet checked.
@@ -39,6 +44,7 @@ pub struct Zone<'n> {
     pub description: Option<&'n str>,
     pub entries: Vec<Entry>,
     pub intra_zone: Option<Action>,
+    pub mode: Option<Mode>,
 }
 
 /// One `match` entry.
@@ -75,6 +81,9 @@ pub struct Conduit<'n> {
     pub services: Vec<Spanned<ServiceRef<'n>>>,
     pub action: Option<Action>,
     pub priority: Option<i16>,
+    pub mode: Option<Mode>,
+    pub rate: Option<Rate>,
+    pub log: Option<bool>,
     pub reason: Option<&'n str>,
     pub owner: Option<&'n str>,
     pub span: Span,

@@ -40,10 +40,14 @@ impl DiagnosticKind {
             Self::MappedPrefix { .. } => "mapped-prefix",
             Self::InvalidVlan { .. } => "invalid-vlan",
             Self::InvalidService { .. } => "invalid-service",
+            Self::InvalidRate { .. } => "invalid-rate",
+            Self::InvalidDuration { .. } => "invalid-duration",
             Self::NoZones => "no-zones",
             Self::EmptyEntry => "empty-entry",
             Self::SelfToSelf => "self-to-self",
             Self::ZoneOverlap { .. } => "zone-overlap",
+            Self::RateOfNothing { .. } => "rate-of-nothing",
+            Self::Contradiction { .. } => "contradiction",
             Self::UnknownInterface { .. } => "unknown-interface",
             Self::UnsupportedInterface { .. } => "unsupported-interface",
             Self::TooManyTags { .. } => "too-many-tags",
@@ -105,6 +109,8 @@ impl DiagnosticKind {
             } => {
                 format!("write the IPv4 prefix itself: `{plain}`")
             }
+            Self::InvalidRate { text } => suggest::rate(text),
+            Self::InvalidDuration { text, .. } => return suggest::duration(text),
             _ => return None,
         })
     }
@@ -166,6 +172,11 @@ impl DiagnosticKind {
             Self::ZoneOverlap { .. } => {
                 "a packet has one zone: remove the claim from one of them, or tell them apart \
                  by `interface`, `vlan` or a longer `prefix`"
+            }
+            Self::RateOfNothing { .. } => "remove the rate, or let the conduit allow",
+            Self::Contradiction { .. } => {
+                "of equals only one can decide: make these keys equal, or give one \
+                 of the two a higher `priority`"
             }
             Self::UnknownInterface { .. } => {
                 "use a name that `ip link` shows, create it first, \

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::model::Vlan;
+use super::duration;
+use super::model::{Action, Vlan};
 use super::names::{ConduitId, InterfaceName, NameError, ZoneName};
 use super::overlap::Claim;
 use super::service::ServiceError;
@@ -114,6 +116,15 @@ pub enum DiagnosticKind {
     #[error("service `{text}`: {error}")]
     InvalidService { text: String, error: ServiceError },
 
+    #[error("`{text}` is not a rate")]
+    InvalidRate { text: String },
+    #[error("`{text}` is not a duration from {} to {}", duration::shown(*min), duration::shown(*max))]
+    InvalidDuration {
+        text: String,
+        min: Duration,
+        max: Duration,
+    },
+
     // Meaning.
     #[error("the policy defines no zones")]
     NoZones,
@@ -126,6 +137,19 @@ pub enum DiagnosticKind {
         first: ZoneName,
         second: ZoneName,
         claim: Claim,
+    },
+
+    #[error("a rate limits what a conduit allows, and this one says `{action}`")]
+    RateOfNothing { action: Action },
+    #[error(
+        "`{first}` and `{second}` decide the same traffic from `{from}` to `{to}`, and differ in {keys}"
+    )]
+    Contradiction {
+        first: ConduitId,
+        second: ConduitId,
+        from: String,
+        to: String,
+        keys: String,
     },
 
     // The machine.

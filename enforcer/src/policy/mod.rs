@@ -9,13 +9,17 @@
 
 mod ast;
 pub mod diagnostic;
+pub mod duration;
 mod help;
 pub mod kind;
+pub mod limits;
 mod lint;
+mod measures;
 pub mod model;
 pub mod names;
 pub mod overlap;
 mod parse;
+pub mod rate;
 mod read;
 mod render;
 mod resolve;

@@ -7,7 +7,9 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use super::limits::{Idle, Limits};
 use super::names::{ConduitId, InterfaceName, ZoneName};
+pub use super::rate::{Period, Rate, RatePer, RateUnit};
 use super::service::{self, Service};
 use super::source::Span;
 
@@ -26,13 +28,28 @@ pub struct Policy {
     pub failsafe: Vec<Failsafe>,
     /// In the order of the file, which breaks ties between equals.
     pub conduits: Vec<Conduit>,
+    /// Limits of the flow table.
+    pub limits: Limits,
 }
 
 /// What happens where no zone or conduit says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Defaults {
+    /// What becomes of would-be drops. [`Mode::Audit`] here drops nothing at
+    /// all.
+    pub mode: Mode,
     /// Flows that the router starts itself.
     pub self_out: Action,
+}
+
+/// What becomes of a packet that is to be dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mode {
+    /// It is dropped.
+    #[default]
+    Enforce,
+    /// It passes, and is counted apart.
+    Audit,
 }
 
 /// Where the ingress program of an interface is attached.
@@ -56,6 +73,9 @@ pub struct Zone {
     pub entries: Vec<ZoneEntry>,
     /// Traffic inside the zone that no conduit decides.
     pub intra_zone: Action,
+    /// The mode of what is dropped on the way from or to the zone, as far as no
+    /// conduit says another.
+    pub mode: Option<Mode>,
     /// Where the name is written.
     pub span: Span,
 }
@@ -116,6 +136,12 @@ pub struct Conduit {
     pub action: Action,
     /// The highest of all matching conduits decides.
     pub priority: i16,
+    /// The mode of what it drops.
+    pub mode: Option<Mode>,
+    /// How much of what it allows passes; nothing else has a rate.
+    pub rate: Option<Rate>,
+    /// Whether it is logged; see [`Conduit::logs`].
+    pub log: Option<bool>,
     /// Why it exists.
     pub reason: Option<String>,
     /// Who answers for it.
@@ -145,16 +171,25 @@ pub enum ZoneRef {
     Zone(usize),
 }
 
-/// What is to happen to a flow.
+/// What is to happen to a flow, the weakest first: among conduits of equal
+/// priority the strongest decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
     /// It passes.
     Allow,
+    /// It is dropped, and the sender is told. Only conduits say so.
+    Reject,
     /// It is dropped.
     Drop,
 }
 
 impl Conduit {
+    /// Whether what it decides is logged: drops by default, flows that it lets
+    /// open only when asked for.
+    pub fn logs(&self) -> bool {
+        self.log.unwrap_or(self.action != Action::Allow)
+    }
+
     /// Whether the conduit speaks of traffic from `from` to `to`.
     ///
     /// `any` never joins a zone to itself, so traffic inside a zone is covered
@@ -212,6 +247,7 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Allow => "allow",
+            Self::Reject => "reject",
             Self::Drop => "drop",
         })
     }
@@ -275,6 +311,9 @@ mod tests {
                 services: vec![Service::Any],
                 action: Action::Allow,
                 priority: 0,
+                mode: None,
+                rate: None,
+                log: None,
                 reason: None,
                 owner: None,
                 span: Span::default(),

@@ -232,6 +232,7 @@ mod tests {
             description: None,
             entries: entries.iter().map(|entry| parse(entry)).collect(),
             intra_zone: Action::Allow,
+            mode: None,
             span: Span::default(),
         }
     }

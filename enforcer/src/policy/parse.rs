@@ -22,6 +22,7 @@ const POLICY: Section = Section {
         "services",
         "failsafe",
         "conduits",
+        "limits",
     ],
     may_be_null: false,
 };
@@ -69,6 +70,8 @@ const CONDUIT: Section = Section {
         "owner",
         "description",
         "mode",
+        "rate",
+        "log",
     ],
     may_be_null: false,
 };
@@ -116,6 +119,9 @@ impl Reader {
         for node in self.sequence(fields.get("conduits"), expected) {
             ast.conduits.extend(self.conduit(node));
         }
+        if let Some(node) = fields.get("limits") {
+            ast.limits = self.limits(node);
+        }
         Some(ast)
     }
 
@@ -137,7 +143,7 @@ impl Reader {
         let Some(fields) = self.fields(node, &DEFAULTS) else {
             return;
         };
-        self.mode(&fields);
+        ast.mode = self.mode(&fields);
         ast.intra_zone = self.allow_or_drop(&fields, "intra_zone");
         ast.self_out = self.allow_or_drop(&fields, "self_out");
     }
@@ -159,11 +165,12 @@ impl Reader {
             description: None,
             entries: Vec::new(),
             intra_zone: None,
+            mode: None,
         };
         let Some(fields) = self.fields(node, &ZONE) else {
             return zone;
         };
-        self.mode(&fields);
+        zone.mode = self.mode(&fields);
         zone.intra_zone = self.allow_or_drop(&fields, "intra_zone");
         zone.description = self.optional_text(&fields, "description");
         if let Some(node) = self.required(&fields, "match", key.span) {
@@ -255,7 +262,7 @@ impl Reader {
         let from = self.required(&fields, "from", fields.span);
         let to = self.required(&fields, "to", fields.span);
         let services = self.required(&fields, "services", fields.span);
-        self.mode(&fields);
+        let action = self.action(&fields);
         self.optional_text(&fields, "description");
         Some(Conduit {
             id: id.and_then(|node| self.conduit_id(node)),
@@ -268,8 +275,11 @@ impl Reader {
             services: services
                 .map(|node| self.values(node, "services", Self::service))
                 .unwrap_or_default(),
-            action: self.action(&fields),
+            action,
             priority: self.priority(&fields),
+            mode: self.mode(&fields),
+            rate: self.rate(&fields, action),
+            log: self.log(&fields),
             reason: self.optional_text(&fields, "reason"),
             owner: self.optional_text(&fields, "owner"),
             span: node.span,

@@ -49,12 +49,14 @@ pub fn resolve(ast: &Ast<'_>, findings: &mut Vec<Diagnostic>) -> Policy {
     Policy {
         name: ast.name.unwrap_or_default().to_owned(),
         defaults: Defaults {
+            mode: ast.mode.unwrap_or_default(),
             self_out: ast.self_out.unwrap_or(Action::Allow),
         },
         interfaces: ast.interfaces.iter().cloned().collect(),
         zones,
         failsafe,
         conduits: resolver.conduits(ast),
+        limits: ast.limits,
     }
 }
 
@@ -107,6 +109,7 @@ impl<'n> Resolver<'n, '_> {
                 description: zone.description.map(str::to_owned),
                 entries: entries.collect(),
                 intra_zone: zone.intra_zone.or(default).unwrap_or(Action::Allow),
+                mode: zone.mode,
                 span,
             }),
             Err(error) => {
@@ -176,6 +179,9 @@ impl<'n> Resolver<'n, '_> {
             services,
             action: conduit.action.unwrap_or(Action::Allow),
             priority: conduit.priority.unwrap_or(0),
+            mode: conduit.mode,
+            rate: conduit.rate,
+            log: conduit.log,
             reason: conduit.reason.map(str::to_owned),
             owner: conduit.owner.map(str::to_owned),
             span: conduit.span,

@@ -40,31 +40,35 @@ pub fn one_of(written: &str, allowed: &[&str]) -> String {
 /// The word of the language that `written` is likely to stand for.
 pub fn nearest_word<'a>(written: &str, allowed: &[&'a str]) -> Option<&'a str> {
     let synonym = || {
-        allowed
-            .iter()
-            .copied()
-            .find(|&word| Some(word) == synonym(written))
+        let synonyms = synonyms(written);
+        allowed.iter().copied().find(|word| synonyms.contains(word))
     };
     nearest(written, allowed.iter().copied()).or_else(synonym)
 }
 
-/// Words of other tools.
-fn synonym(written: &str) -> Option<&'static str> {
-    Some(match written.to_ascii_lowercase().as_str() {
-        "accept" | "permit" | "pass" | "true" | "yes" | "on" => "allow",
-        "deny" | "block" | "discard" | "refuse" | "false" | "no" | "off" => "drop",
-        "iface" | "dev" | "device" | "port" => "interface",
-        "cidr" | "subnet" | "network" | "address" | "ip" => "prefix",
-        "comment" => "description",
-        "source" | "src" => "from",
-        "destination" | "dest" | "dst" => "to",
-        "members" => "match",
-        "rules" | "policies" => "conduits",
-        "segments" | "groups" => "zones",
-        "generic" | "skb" => "xdp-generic",
-        "native" | "driver" => "xdp",
-        _ => return None,
-    })
+/// What words of other tools stand for.
+fn synonyms(written: &str) -> &'static [&'static str] {
+    match written.to_ascii_lowercase().as_str() {
+        "accept" | "permit" | "pass" => &["allow"],
+        "true" | "yes" | "on" => &["allow", "true"],
+        "deny" | "block" | "discard" | "refuse" => &["drop"],
+        "false" | "no" | "off" => &["drop", "false"],
+        "reset" | "prohibit" => &["reject"],
+        "monitor" | "permissive" | "dry-run" | "detect" => &["audit"],
+        "iface" | "dev" | "device" | "port" => &["interface"],
+        "cidr" | "subnet" | "network" | "address" | "ip" => &["prefix"],
+        "comment" => &["description"],
+        "source" | "src" => &["from", "source"],
+        "destination" | "dest" | "dst" => &["to"],
+        "members" => &["match"],
+        "rules" | "policies" => &["conduits"],
+        "segments" | "groups" => &["zones"],
+        "generic" | "skb" => &["xdp-generic"],
+        "native" | "driver" => &["xdp"],
+        "timeouts" | "time-outs" => &["idle"],
+        "count" | "max" | "packets-per-second" => &["limit"],
+        _ => &[],
+    }
 }
 
 pub fn missing(key: &str) -> String {
@@ -77,6 +81,7 @@ pub fn missing(key: &str) -> String {
         "to" => "to: plant",
         "services" => "services: [tcp/443]",
         "service" => "service: tcp/22",
+        "limit" => "limit: 100/s",
         _ => return format!("add `{key}`"),
     };
     format!("add it, for example `{example}`")
@@ -194,6 +199,68 @@ pub fn prefix(text: &str) -> String {
     }
 }
 
+pub fn rate(text: &str) -> String {
+    let compact = compact(text);
+    if let Ok(limit) = compact.parse::<u32>() {
+        return format!("name the period too: `{limit}/s`, `{limit}/min` or `{limit}/h`");
+    }
+    let (limit, period) = compact.split_at(unit_at(&compact));
+    let limit = limit.trim_end_matches('/');
+    let period = period.trim_start_matches('/');
+    let period = match period {
+        "pps" | "ps" => "s",
+        other => unit(other),
+    };
+    let rewritten = format!("{limit}/{period}");
+    match super::rate::parse(&rewritten) {
+        Some(_) => format!("did you mean `{rewritten}`?"),
+        None => "write a whole number from 1 to 1000000000 and a period: \
+                 `100/s`, `100/min` or `100/h`"
+            .into(),
+    }
+}
+
+pub fn duration(text: &str) -> Option<String> {
+    if super::duration::parse(text).is_ok() {
+        // It is too short or too long, and the message says so.
+        return None;
+    }
+    let compact = compact(text);
+    if let Ok(number) = compact.parse::<u32>() {
+        let all = ["s", "min", "h", "d"].map(|unit| format!("`{number}{unit}`"));
+        return Some(format!("name the unit too: {}", all.join(", ")));
+    }
+    let (number, found) = compact.split_at(unit_at(&compact));
+    let rewritten = format!("{number}{}", unit(found));
+    Some(match super::duration::parse(&rewritten) {
+        Ok(_) => format!("did you mean `{rewritten}`?"),
+        Err(_) => "write one whole number and one unit, such as `60s`, `5min`, `2h` or `5d`".into(),
+    })
+}
+
+fn compact(text: &str) -> String {
+    let mut compact = text.to_ascii_lowercase();
+    compact.retain(|c| !c.is_whitespace() && c != '_' && c != '\'');
+    compact
+}
+
+/// Where the digits end.
+fn unit_at(text: &str) -> usize {
+    text.find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len())
+}
+
+/// A unit of time as the language writes it.
+fn unit(text: &str) -> &str {
+    match text {
+        "sec" | "secs" | "second" | "seconds" => "s",
+        "m" | "mins" | "minute" | "minutes" => "min",
+        "hr" | "hrs" | "hour" | "hours" => "h",
+        "day" | "days" => "d",
+        other => other,
+    }
+}
+
 /// Advice for the syntax errors that people meet most.
 pub fn yaml(problem: &str) -> Option<&'static str> {
     let advice = [
@@ -260,6 +327,31 @@ mod tests {
         ];
         for (name, want) in cases {
             assert_eq!(nearest(name, ["office", "plant", "b"]), want, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn other_spellings_of_rates_and_durations_are_understood() {
+        let cases = [
+            ("100/sec", "did you mean `100/s`?"),
+            ("100 / Minute", "did you mean `100/min`?"),
+            ("1_000pps", "did you mean `1000/s`?"),
+            ("5", "name the period too: `5/s`, `5/min` or `5/h`"),
+        ];
+        for (text, want) in cases {
+            assert_eq!(rate(text), want, "{text:?}");
+        }
+        let cases = [
+            ("5m", Some("did you mean `5min`?")),
+            ("2 Hours", Some("did you mean `2h`?")),
+            (
+                "30",
+                Some("name the unit too: `30s`, `30min`, `30h`, `30d`"),
+            ),
+            ("30d", None),
+        ];
+        for (text, want) in cases {
+            assert_eq!(duration(text).as_deref(), want, "{text:?}");
         }
     }
 

@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::ast::{ServiceRef, Spanned};
 use super::diagnostic::DiagnosticKind;
 use super::kind::NameOf;
-use super::model::{Action, Hook, Vlan};
+use super::model::{Action, Hook, Mode, Vlan};
 use super::names::{ConduitId, InterfaceName};
 use super::read::{Choice, Fields, Reader, shown};
 use super::service;
@@ -19,19 +19,26 @@ const MAX_TEXT: usize = 1000;
 
 const MODE: Choice = Choice {
     key: "mode",
-    expected: "`enforce`",
-    allowed: &["enforce"],
-    later: &["audit"],
+    expected: "`enforce` or `audit`",
+    allowed: &["enforce", "audit"],
+    later: &[],
 };
 const ACTION: Choice = Choice {
     key: "action",
-    expected: "`allow` or `drop`",
-    allowed: &["allow", "drop"],
-    later: &["reject"],
+    expected: "`allow`, `drop` or `reject`",
+    allowed: &["allow", "drop", "reject"],
+    later: &[],
 };
 const ALLOW_OR_DROP: Choice = Choice {
-    later: &[],
+    expected: "`allow` or `drop`",
+    allowed: &["allow", "drop"],
     ..ACTION
+};
+const LOG: Choice = Choice {
+    key: "log",
+    expected: "`true` or `false`",
+    allowed: &["true", "false"],
+    later: &[],
 };
 const HOOK: Choice = Choice {
     key: "hook",
@@ -41,11 +48,19 @@ const HOOK: Choice = Choice {
 };
 
 impl Reader {
-    /// Checks `mode`, of which this build knows one.
-    pub(super) fn mode(&mut self, fields: &Fields<'_>) {
-        if let Some(node) = fields.get("mode") {
-            self.choice(node, MODE);
-        }
+    /// The `mode` of all, of a zone or of a conduit.
+    pub(super) fn mode(&mut self, fields: &Fields<'_>) -> Option<Mode> {
+        let word = self.choice(fields.get("mode")?, MODE)?;
+        Some(match word {
+            "audit" => Mode::Audit,
+            _ => Mode::Enforce,
+        })
+    }
+
+    /// The `log` of a conduit.
+    pub(super) fn log(&mut self, fields: &Fields<'_>) -> Option<bool> {
+        let word = self.choice(fields.get("log")?, LOG)?;
+        Some(word == "true")
     }
 
     /// The `hook` of an interface.
@@ -84,10 +99,10 @@ impl Reader {
     /// The `action` of a conduit.
     pub(super) fn action(&mut self, fields: &Fields<'_>) -> Option<Action> {
         let word = self.choice(fields.get("action")?, ACTION)?;
-        Some(if word == "drop" {
-            Action::Drop
-        } else {
-            Action::Allow
+        Some(match word {
+            "drop" => Action::Drop,
+            "reject" => Action::Reject,
+            _ => Action::Allow,
         })
     }
 

@@ -1,6 +1,7 @@
 //! Policies as text, compiled, and what the tables then say.
 
 mod conduits;
+mod equals;
 mod images;
 mod links;
 mod machines;

@@ -1,0 +1,35 @@
+//! What the policy language has and this build does not act on yet: refused,
+//! never ignored.
+
+use crate::policy::model::{Action, Conduit, Mode, Zone};
+use crate::policy::{Diagnostic, DiagnosticKind, Findings, Policy, Span};
+
+/// Refuses a policy that asks for more than tables and programs can do.
+pub(super) fn refuse(policy: &Policy) -> Result<(), Findings> {
+    let mut findings: Vec<Diagnostic> = Vec::new();
+    let mut missing = |is_missing: bool, what: &str, span: Span| {
+        if is_missing {
+            let what = what.to_owned();
+            findings.push(Diagnostic::new(DiagnosticKind::NotSupported { what }, span));
+        }
+    };
+    let audit = "mode: audit";
+    let everywhere = policy.defaults.mode == Mode::Audit;
+    missing(everywhere, "defaults.mode: audit", Span::default());
+    for Zone { mode, span, .. } in &policy.zones {
+        missing(*mode == Some(Mode::Audit), audit, *span);
+    }
+    for conduit in &policy.conduits {
+        let Conduit { mode, span, .. } = conduit;
+        missing(*mode == Some(Mode::Audit), audit, *span);
+        missing(conduit.action == Action::Reject, "action: reject", *span);
+        missing(conduit.rate.is_some(), "rate", *span);
+        missing(conduit.log.is_some(), "log", *span);
+    }
+    let limits = policy.limits != Default::default();
+    missing(limits, "limits", Span::default());
+    match findings.is_empty() {
+        true => Ok(()),
+        false => Err(findings.into_iter().collect()),
+    }
+}
