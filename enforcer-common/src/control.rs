@@ -13,10 +13,22 @@ pub struct Control {
     /// Until this tick (`jiffies`, 64 bit) TCP segments in mid-stream may open
     /// a flow where a conduit allows it; 0 for never.
     pub pickup_until: u64,
+    /// At this tick [`Control::previous`] takes the place of the active policy,
+    /// unless somebody confirms that one before; 0 when nobody has to.
+    pub confirm_until: u64,
+    /// Slot of the policy before the active one, or [`Control::OPEN`].
+    pub previous: u32,
+    /// For later use; zero.
+    pub reserved: u32,
     /// Shape of `drop_counters`.
     pub drops: DropTable,
     /// The tables of both policies.
     pub slots: [Layout; 2],
+}
+
+impl Control {
+    /// In the place of a slot: no policy, every packet passes.
+    pub const OPEN: u32 = 2;
 }
 
 /// How `drop_counters` is indexed; see [`crate::counter`].
@@ -34,7 +46,7 @@ pub struct DropTable {
     pub singles: u32,
 }
 
-const _: () = assert!(size_of::<Control>() == 176);
+const _: () = assert!(size_of::<Control>() == 192);
 
 // SAFETY: `repr(C)`, no padding, and every bit pattern is a value.
 #[cfg(feature = "user")]

@@ -216,8 +216,12 @@ fn judge_again(active: &Active, routes: &Fib, scratch: &mut FlowScratch) -> bool
         }
         Err(drop) => {
             scratch.drop = drop;
-            let _ = FLOWS.remove(&scratch.key);
-            let _ = FLOWS_NEW.remove(&scratch.key);
+            // Until the policy is confirmed, the one before may come back, and
+            // its flows with it.
+            if active.control.confirm_until == 0 {
+                let _ = FLOWS.remove(&scratch.key);
+                let _ = FLOWS_NEW.remove(&scratch.key);
+            }
             false
         }
     }

@@ -33,7 +33,7 @@ use enforcer_common::question::{Origin, Place, Tags};
 
 use crate::flows::Seen;
 use crate::hooks::{Egress, Fib, Ingress};
-use crate::maps::{Active, Scratch};
+use crate::maps::{Active, InForce, Scratch};
 
 /// Judges every packet that comes in.
 #[xdp]
@@ -57,8 +57,11 @@ pub fn enforcer_egress(ctx: TcContext) -> i32 {
 #[inline(always)]
 fn arrive(ctx: &XdpContext) -> Option<()> {
     let scratch = Scratch::of(Scratch::XDP)?;
-    let active = Active::read(scratch)?;
     let packet = Ingress::new(ctx, scratch);
+    let active = match Active::read(scratch, packet.ifindex())? {
+        InForce::Policy(active) => active,
+        InForce::Nothing => return Some(()),
+    };
     scratch.amount = packet.amount();
     let place = place(&packet, packet.ifindex(), Origin::WIRE);
     settle(&active, &packet, &Fib::of(ctx, scratch), place, scratch)
@@ -67,8 +70,11 @@ fn arrive(ctx: &XdpContext) -> Option<()> {
 #[inline(always)]
 fn leave(ctx: &TcContext) -> Option<()> {
     let scratch = Scratch::of(Scratch::EGRESS)?;
-    let active = Active::read(scratch)?;
     let packet = Egress::new(ctx, scratch);
+    let active = match Active::read(scratch, packet.ifindex())? {
+        InForce::Policy(active) => active,
+        InForce::Nothing => return Some(()),
+    };
     let mut origin = Origin::ROUTER;
     let ingress = packet.ingress_ifindex();
     if ingress != 0 {

@@ -5,6 +5,7 @@
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, bpf_fib_lookup as FibLookup};
 use aya_ebpf::btf_maps::{Array, LruHashMap, PerCpuArray};
+use aya_ebpf::helpers::bpf_jiffies64;
 use aya_ebpf::macros::btf_map;
 use enforcer_common::control::Control;
 use enforcer_common::counter::{ConduitCell, DropCell};
@@ -12,8 +13,9 @@ use enforcer_common::decide::Ends;
 use enforcer_common::flow::{Flow, FlowKey};
 use enforcer_common::layout::{DECLARED_HALF_WORDS, Layout};
 use enforcer_common::limits;
-use enforcer_common::lookup::Tables;
+use enforcer_common::lookup::{self, Tables};
 use enforcer_common::parse::Facts;
+use enforcer_common::question::Tags;
 
 use crate::flows::FlowScratch;
 use crate::report::Amount;
@@ -93,6 +95,14 @@ impl Scratch {
     }
 }
 
+/// What counts for a packet.
+pub enum InForce {
+    /// A policy.
+    Policy(Active),
+    /// None: the packet passes as if there were no program.
+    Nothing,
+}
+
 /// The policy that was active when the hook began.
 #[derive(Clone, Copy)]
 pub struct Active {
@@ -104,18 +114,32 @@ pub struct Active {
 }
 
 impl Active {
-    /// Reads which policy is active, once for the whole run of the hook, whose
-    /// scratch this is.
+    /// Reads which policy counts, once for the whole run of the hook, whose
+    /// scratch this is and which judges what crosses the interface.
     #[inline(always)]
-    pub fn read(scratch: &mut Scratch) -> Option<Self> {
+    pub fn read(scratch: &mut Scratch, ifindex: u32) -> Option<InForce> {
         let control = CONTROL.get_ptr(0)?;
         // SAFETY: the only element of an array map lives as long as the
         // program, and its bytes are valid whatever user space writes.
         let control: &'static Control = unsafe { &*control };
+        // The deadline first: where it is gone, the slot to go with it is there.
         // SAFETY: the reference is valid; user space may store a new value at
         // any time, so the read must happen exactly once.
-        let active = unsafe { core::ptr::read_volatile(&raw const control.active) };
-        let slot = active & 1;
+        let confirm_until = unsafe { core::ptr::read_volatile(&raw const control.confirm_until) };
+        // SAFETY: as above.
+        let mut active = unsafe { core::ptr::read_volatile(&raw const control.active) };
+        if confirm_until != 0 {
+            active = unconfirmed(control, confirm_until, ifindex, scratch.zero);
+            if active == Control::OPEN {
+                return Some(InForce::Nothing);
+            }
+        }
+        Self::of(control, active & 1, scratch.zero).map(InForce::Policy)
+    }
+
+    /// The policy in a slot, 0 or 1.
+    #[inline(always)]
+    fn of(control: &'static Control, slot: u32, zero: u32) -> Option<Self> {
         // By arithmetic: with a branch the verifier would follow all that
         // comes after twice, once for each slot.
         let slots = (&raw const control.slots).cast::<Layout>();
@@ -126,7 +150,7 @@ impl Active {
             control,
             layout,
             tables,
-            zero: scratch.zero,
+            zero,
         })
     }
 
@@ -140,6 +164,32 @@ impl Active {
                 .cast()
         }
     }
+}
+
+/// The slot that counts on an interface while the active policy waits to be
+/// confirmed: that policy's until its time is up, then the one before. What that
+/// one does not enforce is open again.
+///
+/// A function of its own in the kernel: it runs rarely, and the verifier takes
+/// what it returns for any number.
+#[inline(never)]
+fn unconfirmed(control: &'static Control, until: u64, ifindex: u32, zero: u32) -> u32 {
+    // SAFETY: takes no argument and reads a kernel counter.
+    let now = unsafe { bpf_jiffies64() };
+    if now < until {
+        // SAFETY: the reference is valid, and the value is read once.
+        return unsafe { core::ptr::read_volatile(&raw const control.active) };
+    }
+    // SAFETY: as above.
+    let previous = unsafe { core::ptr::read_volatile(&raw const control.previous) };
+    if previous >= Control::OPEN {
+        return Control::OPEN;
+    }
+    let is_enforced = match Active::of(control, previous & 1, zero) {
+        Some(active) => lookup::link(&active, ifindex, Tags::default()).is_enforced,
+        None => true,
+    };
+    if is_enforced { previous } else { Control::OPEN }
 }
 
 impl Tables for Active {

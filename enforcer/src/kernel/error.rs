@@ -89,6 +89,11 @@ pub enum KernelError {
         /// That of this version.
         expected: u32,
     },
+    /// The maps hold two policies that both may come to count.
+    #[error(
+        "the active policy is not confirmed: run `enforcer confirm` or `enforcer rollback` first"
+    )]
+    Unconfirmed,
     /// The folder for pins is not in a BPF file system.
     #[error("{} is not a BPF file system: mount one with `mount -t bpf bpf {}`", .0.display(), .0.display())]
     NotBpffs(PathBuf),

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use aya::maps::MapData;
 use enforcer_common::control::{Control, DropTable};
@@ -56,6 +55,17 @@ pub struct Maps {
 #[must_use]
 pub struct Staged {
     slot: u32,
+    generation: u32,
+}
+
+impl Staged {
+    pub(super) fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    pub(super) fn generation(&self) -> u32 {
+        self.generation
+    }
 }
 
 impl Tables<'_> {
@@ -104,6 +114,9 @@ impl Maps {
             active: 0,
             jiffies_per_second: clock.ticks_per_second,
             pickup_until: clock.pickup_until,
+            confirm_until: 0,
+            previous: 0,
+            reserved: 0,
             drops,
             slots: [Layout::default(); 2],
         };
@@ -119,9 +132,8 @@ impl Maps {
 
     /// What the programs see at this moment.
     pub fn control(&self) -> Control {
-        let control = self.control.element(0).expect("the map has one element");
         // SAFETY: the element is mapped; any bytes are a `Control`.
-        unsafe { control.read_volatile() }
+        unsafe { self.control_element().read_volatile() }
     }
 
     /// Number of the active policy; 0 while there is none.
@@ -131,8 +143,13 @@ impl Maps {
     }
 
     /// Writes a policy where no program looks, under the given number.
+    ///
+    /// While the active policy waits to be confirmed there is no such place.
     pub fn stage(&mut self, tables: &Tables<'_>, generation: u32) -> Result<Staged, KernelError> {
         let control = self.control();
+        if self.pending().is_some() {
+            return Err(KernelError::Unconfirmed);
+        }
         if !tables.fit(&self.capacity) {
             return Err(self.too_small(Shape::TABLES.name));
         }
@@ -158,17 +175,10 @@ impl Maps {
             ..*tables.layout
         };
         self.write_layout(slot, layout);
-        Ok(Staged { slot: slot as u32 })
-    }
-
-    /// Makes a staged policy the active one, for all packets from now on.
-    pub fn activate(&mut self, staged: Staged) {
-        let control = self.control.element(0).expect("the map has one element");
-        // SAFETY: the word is mapped and aligned, and both sides access it as
-        // a whole.
-        let active = unsafe { AtomicU32::from_ptr(&raw mut (*control.as_ptr()).active) };
-        // Everything staged is visible to a CPU that sees the new number.
-        active.store(staged.slot, Ordering::Release);
+        Ok(Staged {
+            slot: slot as u32,
+            generation,
+        })
     }
 
     /// Takes over what the maps of another object have counted; maps of the
@@ -190,9 +200,14 @@ impl Maps {
     }
 
     fn write_layout(&mut self, slot: usize, layout: Layout) {
-        let control = self.control.element(0).expect("the map has one element");
         // SAFETY: the element is mapped; no program reads this slot.
-        unsafe { (&raw mut (*control.as_ptr()).slots[slot]).write_volatile(layout) };
+        unsafe { (&raw mut (*self.control_element()).slots[slot]).write_volatile(layout) };
+    }
+
+    /// The only element of `control`, mapped for as long as `self` lives.
+    pub(super) fn control_element(&self) -> *mut Control {
+        let control = self.control.element(0).expect("the map has one element");
+        control.as_ptr()
     }
 
     fn too_small(&self, map: &'static str) -> KernelError {

@@ -16,6 +16,7 @@ pub mod maps;
 mod memory;
 pub mod netlink;
 pub mod object;
+pub mod pending;
 pub mod pins;
 pub mod probe;
 pub mod routes;

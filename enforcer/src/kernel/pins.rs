@@ -1,8 +1,8 @@
 //! Where everything is pinned.
 //!
 //! ```text
-//! <folder>/v1-3/…             maps and programs of set 3, map layout 1
-//! <folder>/drop_counters      → v1-3/drop_counters, and so on: stable names
+//! <folder>/v2-3/…             maps and programs of set 3, map layout 2
+//! <folder>/drop_counters      → v2-3/drop_counters, and so on: stable names
 //! <folder>/links/xdp-7        what attaches the XDP program to interface 7
 //! ```
 //!

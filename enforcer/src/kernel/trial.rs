@@ -154,9 +154,10 @@ mod tests {
     use std::collections::BTreeMap;
     use std::time::Instant;
 
-    use enforcer_common::layout::Layout;
+    use enforcer_common::layout::{Block, Layout, LinkEntry};
 
     use super::*;
+    use crate::kernel::pending::{Pending, Previous};
 
     const CAPACITY: Capacity = Capacity {
         blocks: 16,
@@ -211,6 +212,94 @@ mod tests {
             .map(|drop| (drop.reason.as_str(), drop.packets, drop.to.as_str()))
             .collect();
         assert_eq!(counted, [("unknown-ethertype", 2, "-")]);
+    }
+
+    /// Tables that list `lo`, which a test-run takes for the interface of its
+    /// frames, if it is to be enforced; they drop every frame.
+    fn listing(is_enforced: bool) -> [Block; 1] {
+        let mut block = [0; 256];
+        block[0] = 1;
+        block[3] = if is_enforced { LinkEntry::ENFORCED } else { 0 };
+        [block]
+    }
+
+    /// Whether a frame passes each of the hooks.
+    fn passes(trial: &mut Trial) -> [bool; 2] {
+        let frame = [0xff; 70];
+        let (xdp_pass, tc_act_unspec) = (2, -1);
+        [
+            trial.run_xdp(&frame, 0, 1).unwrap().action == xdp_pass,
+            trial.run_egress(&frame, (0, 1), 1).unwrap().action == tc_act_unspec,
+        ]
+    }
+
+    #[test]
+    fn what_is_not_confirmed_in_time_gives_way_to_what_was_before() {
+        let (zones, slots) = names();
+        let layout = Layout::default();
+        let blocks = [listing(true), listing(false)];
+        let tables = blocks.each_ref().map(|blocks| Tables {
+            blocks,
+            layout: &layout,
+            zones: &zones,
+            slots: &slots,
+        });
+        // Whether a policy was there before, and enforced the interface.
+        for before in [None, Some(true), Some(false)] {
+            let mut object = object::load(&CAPACITY, &[]).unwrap();
+            let mut maps = object.take_maps().unwrap();
+            let clock = Clock {
+                ticks_per_second: clock::ticks_per_second().unwrap(),
+                pickup_until: 0,
+            };
+            maps.initialize(CAPACITY.zones, clock).unwrap();
+            let mut trial = Trial { object, maps };
+            if let Some(is_enforced) = before {
+                let before = &tables[usize::from(!is_enforced)];
+                let staged = trial.maps.stage(before, 1).unwrap();
+                trial.maps.activate(staged);
+            }
+            let staged = trial.maps.stage(&tables[0], 2).unwrap();
+            let until = trial.object.now_ticks().unwrap() + u64::from(clock.ticks_per_second) / 4;
+            trial.maps.activate_until(staged, until);
+            let previous = before.map_or(Previous::Open, |_| Previous::Generation(1));
+            assert_eq!(trial.maps.pending(), Some(Pending { until, previous }));
+            assert!(trial.maps.stage(&tables[0], 3).is_err(), "no place is free");
+            let is_open = before != Some(true);
+
+            // In its own time.
+            while trial.object.now_ticks().unwrap() < until {
+                let passed = passes(&mut trial);
+                let is_over = trial.object.now_ticks().unwrap() >= until;
+                assert!(passed == [false; 2] || is_over, "{before:?}");
+            }
+            assert_eq!(passes(&mut trial), [is_open; 2], "{before:?}");
+            // Confirmed after all, which only the kernel lets happen.
+            trial.maps.confirm();
+            assert_eq!(trial.maps.pending(), None);
+            assert_eq!(passes(&mut trial), [false; 2], "{before:?}");
+        }
+    }
+
+    #[test]
+    fn a_policy_that_is_taken_back_is_gone_at_once() {
+        let (zones, slots) = names();
+        let tables = Tables {
+            blocks: &listing(true),
+            layout: &Layout::default(),
+            zones: &zones,
+            slots: &slots,
+        };
+        let mut trial = Trial::start(&CAPACITY, &tables).unwrap();
+        let staged = trial.maps.stage(&tables, 2).unwrap();
+        trial.maps.activate_until(staged, u64::MAX);
+        assert_eq!(trial.maps.generation(), 2);
+        trial.maps.expire();
+        assert_eq!(passes(&mut trial), [false; 2]);
+        trial.maps.revert().unwrap();
+        assert_eq!((trial.maps.generation(), trial.maps.pending()), (1, None));
+        // The place of the other one is free again.
+        trial.replace(&tables).unwrap();
     }
 
     #[test]
