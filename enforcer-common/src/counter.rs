@@ -38,10 +38,35 @@ pub struct DropCell {
     pub bytes: u64,
 }
 
+/// A count that a test-run adds to a cell while programs count in it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addition {
+    /// [`Addition::CONDUITS`] or [`Addition::DROPS`].
+    pub map: u32,
+    /// Index of the cell.
+    pub index: u32,
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+impl Addition {
+    /// To `conduit_counters`.
+    pub const CONDUITS: u32 = 0;
+    /// To `drop_counters`.
+    pub const DROPS: u32 = 1;
+}
+
+const _: () = assert!(size_of::<Addition>() == 24);
 const _: () = assert!(size_of::<ConduitCell>() == 48);
 const _: () = assert!(size_of::<DropCell>() == 112);
 
 // SAFETY: `repr(C)`, no padding, and every bit pattern is a value.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for Addition {}
+// SAFETY: as above.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for ConduitCell {}
 // SAFETY: as above.

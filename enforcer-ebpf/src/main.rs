@@ -7,6 +7,7 @@
 //! anything unforeseen drops.
 #![no_std]
 #![no_main]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![expect(
     clippy::needless_borrows_for_generic_args,
     reason = "keys and entries stay in map memory; by value they would be copied to the stack"
@@ -24,6 +25,7 @@ use aya_ebpf::helpers::bpf_jiffies64;
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use enforcer_common::cell::Slot;
+use enforcer_common::counter::Addition;
 use enforcer_common::decide::{self, Dropped};
 use enforcer_common::essential::Essential;
 use enforcer_common::lookup;
@@ -176,6 +178,19 @@ pub fn enforcer_ticks(ctx: XdpContext) -> u32 {
         unsafe { core::ptr::write_unaligned(start as *mut u64, now) };
     }
     now as u32
+}
+
+/// Adds to a counter what the frame says. Only ever run by a test-run, when
+/// counts move to larger maps.
+#[xdp]
+pub fn enforcer_add(ctx: XdpContext) -> u32 {
+    let (start, end) = (ctx.data(), ctx.data_end());
+    if start + size_of::<Addition>() <= end {
+        // SAFETY: its bytes were compared with the end of the frame.
+        let addition = unsafe { core::ptr::read_unaligned(start as *const Addition) };
+        report::add(&addition);
+    }
+    xdp_action::XDP_PASS
 }
 
 /// Passes everything: what a program costs that does nothing, the zero of the

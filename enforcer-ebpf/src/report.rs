@@ -2,6 +2,7 @@
 
 use enforcer_common::cell::Slot;
 use enforcer_common::control::Control;
+use enforcer_common::counter::Addition;
 use enforcer_common::decide::Dropped;
 
 use crate::maps::{CONDUIT_COUNTERS, DROP_COUNTERS};
@@ -26,6 +27,55 @@ pub fn decided(slot: Slot, amount: &Amount) {
             (*cell).packets += amount.packets;
             (*cell).bytes += amount.bytes;
         }
+    }
+}
+
+/// Adds counts of another time to a cell of this CPU.
+///
+/// Atomically: it runs in a system call, which the programs that count may
+/// interrupt.
+#[inline(always)]
+pub fn add(addition: &Addition) {
+    let cell = match addition.map {
+        Addition::CONDUITS => CONDUIT_COUNTERS
+            .get_ptr_mut(addition.index)
+            // SAFETY: both fields lie in the cell, which lives as long as the map.
+            .map(|cell| unsafe { (&raw mut (*cell).packets, &raw mut (*cell).bytes) }),
+        _ => DROP_COUNTERS
+            .get_ptr_mut(addition.index)
+            // SAFETY: as above.
+            .map(|cell| unsafe { (&raw mut (*cell).packets, &raw mut (*cell).bytes) }),
+    };
+    if let Some((packets, bytes)) = cell {
+        // SAFETY: both are valid and aligned.
+        unsafe {
+            add_at_once(packets, addition.packets);
+            add_at_once(bytes, addition.bytes);
+        }
+    }
+}
+
+/// Adds by one instruction, which Rust does not offer for this target.
+///
+/// # Safety
+///
+/// `count` is valid and aligned.
+#[inline(always)]
+unsafe fn add_at_once(count: *mut u64, amount: u64) {
+    #[cfg(target_arch = "bpf")]
+    // SAFETY: writes the eight bytes that the caller vouches for.
+    unsafe {
+        core::arch::asm!(
+            "lock *(u64 *)({count} + 0) += {amount}",
+            count = in(reg) count,
+            amount = in(reg) amount,
+        );
+    }
+    // Never runs: other targets are for lints only.
+    #[cfg(not(target_arch = "bpf"))]
+    // SAFETY: as above.
+    unsafe {
+        *count += amount;
     }
 }
 

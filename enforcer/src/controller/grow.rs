@@ -7,6 +7,7 @@
 use crate::compile::size::{SizeClass, Sizes};
 use crate::compile::{Image, compile};
 use crate::kernel::KernelError;
+use crate::kernel::carry::Carried;
 use crate::kernel::links;
 use crate::kernel::maps::{Capacity, Tables};
 use crate::kernel::set::Set;
@@ -30,8 +31,9 @@ pub fn make_room(
     }
     let current = recompiled(&record)?;
     let number = old.number() + 1;
-    let set = match copied(instance, &old, (&record, &current), (image, number)) {
-        Ok(set) => set,
+    let copied = copied(instance, &old, (&record, &current), (image, number));
+    let (mut set, carried) = match copied {
+        Ok(copied) => copied,
         Err(error) => {
             // What cannot be removed now, the next apply removes.
             let _ = instance.pins.remove_set(number);
@@ -43,6 +45,7 @@ pub fn make_room(
     for attached in links::list(&instance.pins)? {
         attached.refresh(&set)?;
     }
+    set.add_counters(&old, &carried)?;
     instance.pins.remove_set(old.number())?;
     Ok(Active { set, record })
 }
@@ -53,13 +56,13 @@ fn copied(
     old: &Set,
     (record, current): (&Record, &Image),
     (next, number): (&Image, u32),
-) -> Result<Set, KernelError> {
+) -> Result<(Set, Carried), KernelError> {
     let capacity = capacity(largest(current.sizes(), next.sizes()));
     let mut set = Set::create(&instance.pins, number, &capacity, Some(old))?;
     let staged = set.maps.stage(&tables(current), record.generation)?;
     set.maps.activate(staged);
-    set.copy_counters(old, &current.zones)?;
-    Ok(set)
+    let carried = set.copy_counters(old, &current.zones)?;
+    Ok((set, carried))
 }
 
 /// The policy in a record.

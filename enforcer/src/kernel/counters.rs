@@ -8,6 +8,7 @@ use enforcer_common::counter::{ConduitCell, DropCell, Name, pair_reasons, single
 use enforcer_common::verdict::DropReason;
 use enforcer_common::zone::ZoneId;
 
+use super::carry::Tally;
 use super::cells::Cells;
 use super::error::KernelError;
 use super::shape::Shape;
@@ -85,15 +86,30 @@ impl ConduitCounters {
         Ok(counts)
     }
 
-    /// Takes over what another map has counted.
-    pub(super) fn copy_from(&self, other: &Self) -> Result<(), KernelError> {
+    /// Takes over what another map has counted, and tells how much that is.
+    pub(super) fn copy_from(&self, other: &Self) -> Result<Tally, KernelError> {
         let mut copied = BTreeMap::new();
         other.0.visit(|slot, cells| {
             if cells[0].conduit != [0; 32] {
                 copied.insert(slot, cells.to_vec());
             }
         })?;
-        self.0.write(&copied)
+        self.0.write(&copied)?;
+        Ok(copied
+            .iter()
+            .map(|(slot, cells)| (*slot, sum(cells)))
+            .collect())
+    }
+
+    /// The count of every slot that has a name.
+    pub(super) fn tally(&self) -> Result<Tally, KernelError> {
+        let mut tally = Tally::new();
+        self.0.visit(|slot, cells| {
+            if cells[0].conduit != [0; 32] {
+                tally.insert(slot, sum(cells));
+            }
+        })?;
+        Ok(tally)
     }
 }
 
@@ -139,33 +155,89 @@ impl DropCounters {
     }
 
     /// Takes over what another map has counted, whose `zones` are a part of
-    /// those of this map, under the same numbers.
+    /// those of this map, under the same numbers; tells how much that is.
     pub(super) fn copy_from(
         &self,
         table: &DropTable,
         other: (&Self, &DropTable),
         zones: &BTreeMap<u16, String>,
-    ) -> Result<(), KernelError> {
+    ) -> Result<Tally, KernelError> {
         let (other, other_table) = other;
-        let moves = moves(other_table, table, zones);
-        let new_labels = labels(table, zones);
+        let labels = labels(table, zones);
         let mut copied: BTreeMap<u32, Vec<DropCell>> = BTreeMap::new();
-        other.0.visit(|index, cells| {
-            let target = moves.get(&index).filter(|_| cells[0].from != [0; 32]);
-            let Some((target, label)) = target.and_then(|to| Some((to, new_labels.get(to)?)))
-            else {
+        other.visit_moving(other_table, table, zones, |target, cells| {
+            let Some(label) = labels.get(&target) else {
                 return;
             };
             let sums = copied
-                .entry(*target)
+                .entry(target)
                 .or_insert_with(|| vec![*label; cells.len()]);
             for (sum, cell) in sums.iter_mut().zip(cells) {
                 sum.packets += cell.packets;
                 sum.bytes += cell.bytes;
             }
         })?;
-        self.0.write(&copied)
+        self.0.write(&copied)?;
+        Ok(copied
+            .iter()
+            .map(|(index, cells)| (*index, sum(cells)))
+            .collect())
     }
+
+    /// The counts of this map by the cells that they have in another one.
+    pub(super) fn tally(
+        &self,
+        table: &DropTable,
+        target: &DropTable,
+        zones: &BTreeMap<u16, String>,
+    ) -> Result<Tally, KernelError> {
+        let mut tally = Tally::new();
+        self.visit_moving(table, target, zones, |index, cells| {
+            let (packets, bytes) = sum(cells);
+            let total = tally.entry(index).or_default();
+            *total = (total.0 + packets, total.1 + bytes);
+        })?;
+        Ok(tally)
+    }
+
+    fn visit_moving(
+        &self,
+        table: &DropTable,
+        target: &DropTable,
+        zones: &BTreeMap<u16, String>,
+        mut visit: impl FnMut(u32, &[DropCell]),
+    ) -> Result<(), KernelError> {
+        let moves = moves(table, target, zones);
+        self.0.visit(|index, cells| {
+            let target = moves.get(&index).filter(|_| cells[0].from != [0; 32]);
+            if let Some(target) = target {
+                visit(*target, cells);
+            }
+        })
+    }
+}
+
+/// A cell that counts.
+trait Counting {
+    fn count(&self) -> (u64, u64);
+}
+
+impl Counting for ConduitCell {
+    fn count(&self) -> (u64, u64) {
+        (self.packets, self.bytes)
+    }
+}
+
+impl Counting for DropCell {
+    fn count(&self) -> (u64, u64) {
+        (self.packets, self.bytes)
+    }
+}
+
+/// Packets and bytes of one element on all CPUs.
+fn sum(cells: &[impl Counting]) -> (u64, u64) {
+    let counts = cells.iter().map(Counting::count);
+    counts.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1))
 }
 
 /// The cells of `zones`, with their names and zero counts.

@@ -181,24 +181,6 @@ impl Maps {
         })
     }
 
-    /// Takes over what the maps of another object have counted; maps of the
-    /// same size are shared.
-    pub(super) fn copy_counters(
-        &self,
-        other: &Self,
-        zones: &BTreeMap<u16, String>,
-    ) -> Result<(), KernelError> {
-        if self.capacity.slots != other.capacity.slots {
-            self.conduits.copy_from(&other.conduits)?;
-        }
-        let (table, other_table) = (self.control().drops, other.control().drops);
-        if table != other_table {
-            let other = (&other.drops, &other_table);
-            self.drops.copy_from(&table, other, zones)?;
-        }
-        Ok(())
-    }
-
     fn write_layout(&mut self, slot: usize, layout: Layout) {
         // SAFETY: the element is mapped; no program reads this slot.
         unsafe { (&raw mut (*self.control_element()).slots[slot]).write_volatile(layout) };

@@ -5,6 +5,7 @@
 //! and maps, pinned in a folder of its own below [`pins::Pins`].
 
 mod btf;
+pub mod carry;
 mod cells;
 pub mod clock;
 pub mod counters;

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use aya::maps::{Map, MapData};
-use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
+use aya::programs::{Program, ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use enforcer_common::control::DropTable;
+use enforcer_common::counter::Addition;
 use enforcer_common::layout::HALF_WORDS;
 
 use super::btf;
@@ -21,6 +22,8 @@ pub const XDP: &str = "enforcer_xdp";
 pub const EGRESS: &str = "enforcer_egress";
 /// Tells the time in timer ticks; the name of the program and of its pin.
 pub const TICKS: &str = "enforcer_ticks";
+/// Adds to counters that count already.
+const ADD: &str = "enforcer_add";
 /// Passes everything: the zero of benchmarks.
 const EMPTY: &str = "enforcer_empty";
 
@@ -122,6 +125,27 @@ impl Object {
         clock::now_ticks(self.program(TICKS)?)
     }
 
+    /// Adds to counters, while programs may count in them.
+    pub(super) fn add(&mut self, additions: &[Addition]) -> Result<(), KernelError> {
+        let add: &mut Xdp = self.program(ADD)?;
+        match add.load() {
+            Ok(()) | Err(ProgramError::AlreadyLoaded) => {}
+            Err(error) => return Err(refused(ADD, error)),
+        }
+        for addition in additions {
+            let frame = bytes_of(addition);
+            let run = add.test_run(TestRunOptions {
+                data_in: Some(&frame),
+                ..TestRunOptions::new()
+            });
+            run.map_err(|source| KernelError::Program {
+                program: ADD,
+                source: Box::new(source),
+            })?;
+        }
+        Ok(())
+    }
+
     /// The maps, which this takes out of the object.
     pub fn take_maps(&mut self) -> Result<Maps, KernelError> {
         Maps::of(|shape| {
@@ -167,6 +191,16 @@ impl Object {
     {
         typed(name, self.ebpf.program_mut(name))
     }
+}
+
+fn bytes_of(addition: &Addition) -> Vec<u8> {
+    [
+        &addition.map.to_ne_bytes()[..],
+        &addition.index.to_ne_bytes(),
+        &addition.packets.to_ne_bytes(),
+        &addition.bytes.to_ne_bytes(),
+    ]
+    .concat()
 }
 
 fn typed<'o, P>(

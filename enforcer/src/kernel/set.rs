@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aya::programs::Xdp;
 use aya_obj::programs::xdp::XdpAttachType;
 
+use super::carry::{self, Carried};
 use super::clock;
 use super::error::KernelError;
 use super::maps::{Capacity, Clock, Maps};
@@ -21,6 +22,8 @@ pub struct Set {
     number: u32,
     folder: PathBuf,
     since: Option<u64>,
+    /// Where this process has loaded it.
+    object: Option<Object>,
     /// Its maps.
     pub maps: Maps,
 }
@@ -71,6 +74,7 @@ impl Set {
             number,
             folder,
             since: began,
+            object: Some(object),
             maps,
         })
     }
@@ -86,6 +90,7 @@ impl Set {
             number,
             since: began_in(&folder),
             folder,
+            object: None,
             maps,
         })
     }
@@ -101,16 +106,24 @@ impl Set {
         self.since
     }
 
-    /// Takes over what another set has counted in counters that are not shared;
-    /// drops, those between `zones`.
-    ///
-    /// What the other one counts afterwards is lost with it.
+    /// Takes over what another set has counted so far in counters that are not
+    /// shared; drops, those between `zones`. Nothing may run its programs yet.
     pub fn copy_counters(
         &self,
         other: &Self,
         zones: &BTreeMap<u16, String>,
-    ) -> Result<(), KernelError> {
-        self.maps.copy_counters(&other.maps, zones)
+    ) -> Result<Carried, KernelError> {
+        carry::copy(&other.maps, &self.maps, zones)
+    }
+
+    /// Takes over what another set has counted since [`Set::copy_counters`].
+    /// Nothing may lead to the programs of the other one any more, and this set
+    /// must be one that [`Set::create`] has made.
+    pub fn add_counters(&mut self, other: &Self, carried: &Carried) -> Result<(), KernelError> {
+        match &mut self.object {
+            Some(object) => carry::add_rest(&other.maps, &self.maps, carried, object),
+            None => Err(KernelError::Incomplete(Shape::CONDUITS.name)),
+        }
     }
 
     /// Where a program is pinned.
