@@ -55,6 +55,7 @@ pub fn apply(instance: &Instance, source: &Source) -> Result<Applied, Controller
         Some(active) => active.record.generation,
         None => instance.store.last()?,
     };
+    let previous = active.as_ref().map(|active| active.record.generation);
     let wanted = Wanted::of(&image.hooks, &interfaces);
     let next = Next {
         image: &image,
@@ -70,11 +71,17 @@ pub fn apply(instance: &Instance, source: &Source) -> Result<Applied, Controller
             interfaces: enforced(&wanted),
             numbering,
             machine,
+            audit: false,
+            previous,
         },
     };
     let attached = next.install(instance, active)?;
     let swept = wanted.sweep(instance)?;
-    instance.store.remove_except(Some(next.record.generation))?;
+    let kept: Vec<u32> = previous
+        .into_iter()
+        .chain([next.record.generation])
+        .collect();
+    instance.store.keep_only(&kept)?;
     Ok(Applied {
         generation: next.record.generation,
         policy: policy.name,

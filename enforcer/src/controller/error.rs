@@ -3,8 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
+use nix::unistd::geteuid;
+
 use crate::kernel::KernelError;
 use crate::policy::Findings;
+
+use super::sealed::Damage;
 
 /// Why a command of the controller failed.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +34,7 @@ pub enum ControllerError {
     #[error("no policy is active: run `enforcer apply POLICY`")]
     NothingActive,
     /// The kernel enforces a policy that nobody knows.
-    #[error("generation {generation} is active, but {} does not tell which policy that is: run `enforcer detach`, which opens the network, then apply again", .path.display())]
+    #[error("generation {generation} is active, but state file {} is missing: what is in force stays so; run `enforcer apply POLICY` to write it anew", .path.display())]
     NoState {
         /// The active generation.
         generation: u32,
@@ -38,15 +42,15 @@ pub enum ControllerError {
         path: PathBuf,
     },
     /// A state file does not hold what it should.
-    #[error("{} is damaged or from another version of enforcer: run `enforcer detach`, which opens the network, then apply again", .path.display())]
+    #[error("state file {} cannot be used: what is in force stays so; run `enforcer apply POLICY` to write it anew", .path.display())]
     BadState {
         /// Which.
         path: PathBuf,
         /// Why.
-        source: serde_json::Error,
+        source: Damage,
     },
     /// A file or folder of ours.
-    #[error("cannot {action} {}", .path.display())]
+    #[error("cannot {action} {}{}", .path.display(), remedy(.source))]
     File {
         /// What was attempted.
         action: &'static str,
@@ -64,6 +68,21 @@ fn holder(pid: &Option<u32>) -> String {
     pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
 }
 
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            " (nothing has changed; make room there, then try again)"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            " (nothing has changed; make it writable, then try again)"
+        }
+        io::ErrorKind::NotADirectory => {
+            " (nothing has changed; a folder of enforcer belongs there, remove what is in its place)"
+        }
+        _ => "",
+    }
+}
+
 /// Turns what the system said of a file into an error.
 pub(super) fn failed(
     action: &'static str,
@@ -71,7 +90,8 @@ pub(super) fn failed(
 ) -> impl FnOnce(io::Error) -> ControllerError {
     let path = path.into();
     move |source| {
-        if source.kind() == io::ErrorKind::PermissionDenied {
+        // Root is not helped by the advice to be root.
+        if source.kind() == io::ErrorKind::PermissionDenied && !geteuid().is_root() {
             return KernelError::NotPermitted {
                 action: "reading or changing the state of enforcer",
             }

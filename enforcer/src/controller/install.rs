@@ -12,6 +12,7 @@ use super::instance::Instance;
 use super::programs::Wanted;
 use super::settle::{Active, clear};
 use super::state::{Enforced, Record};
+use super::store::Standing;
 
 /// The policy that is to be put in force.
 pub struct Next<'a> {
@@ -63,7 +64,7 @@ fn start(
     let mut set = Set::create(&instance.pins, number, &capacity, None)?;
     let generation = next.record.generation;
     let staged = set.maps.stage(&tables(next.image), generation)?;
-    instance.store.write(&next.record)?;
+    instance.store.write(&next.record, Standing::Confirmed)?;
     set.maps.activate(staged);
     // An apply that is killed from here on is completed by the next one.
     instance.pins.publish(number)?;
@@ -79,7 +80,7 @@ fn replace(
     let mut active = grow::make_room(instance, active, next.image)?;
     let generation = next.record.generation;
     let staged = active.set.maps.stage(&tables(next.image), generation)?;
-    instance.store.write(&next.record)?;
+    instance.store.write(&next.record, Standing::Confirmed)?;
     // The old policy knows nothing of new interfaces: until the new one is
     // active, their traffic belongs to no zone and is dropped.
     let attached = next.wanted.attach(instance, &active.set);

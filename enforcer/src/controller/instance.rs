@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::kernel::pins::Pins;
 
-use super::state::Store;
+use super::store::Store;
 
 /// One installation; a machine has one, tests have many.
 #[derive(Clone, Debug)]

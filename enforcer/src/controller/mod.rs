@@ -18,9 +18,11 @@ mod lock;
 mod machine;
 mod programs;
 pub mod query;
+mod sealed;
 mod settle;
 pub mod state;
 pub mod status;
+pub mod store;
 
 pub use apply::{Applied, apply};
 pub use counters::{Counters, counters};
