@@ -74,7 +74,7 @@ pub struct LinkEntry {
     pub ifindex: u32,
     /// Link class, or with [`LinkEntry::BY_VLAN`] the row of `vlans` to ask.
     pub value: u16,
-    /// [`LinkEntry::ENFORCED`].
+    /// [`LinkEntry::ENFORCED`] and [`LinkEntry::BARE`].
     pub flags: u16,
 }
 
@@ -83,6 +83,8 @@ impl LinkEntry {
     pub const BY_VLAN: u16 = 1 << 15;
     /// An ingress program judges what arrives on the interface.
     pub const ENFORCED: u16 = 1;
+    /// Packets of the interface have no Ethernet header.
+    pub const BARE: u16 = 2;
     /// Half-words an entry takes.
     pub const HALF_WORDS: u32 = 4;
 

@@ -47,9 +47,7 @@ pub struct Link {
 /// An interface that the policy does not know has class 0.
 #[inline(always)]
 pub fn link(tables: &impl Tables, ifindex: u32, tags: Tags) -> Link {
-    let layout = tables.layout();
-    let hash = ifindex.wrapping_mul(layout.links_multiplier) >> (layout.links_shift & 31);
-    let entry = LinkEntry::from_bits(tables.quad(layout.links + hash * LinkEntry::HALF_WORDS));
+    let entry = link_entry(tables, ifindex);
     if entry.ifindex != ifindex {
         return Link {
             class: LinkClass(0),
@@ -65,6 +63,20 @@ pub fn link(tables: &impl Tables, ifindex: u32, tags: Tags) -> Link {
         class: LinkClass(tables.opaque(class)),
         is_enforced,
     }
+}
+
+/// Whether packets of an interface have no Ethernet header.
+#[inline(always)]
+pub fn is_bare(tables: &impl Tables, ifindex: u32) -> bool {
+    let entry = link_entry(tables, ifindex);
+    entry.ifindex == ifindex && entry.flags & LinkEntry::BARE != 0
+}
+
+#[inline(always)]
+fn link_entry(tables: &impl Tables, ifindex: u32) -> LinkEntry {
+    let layout = tables.layout();
+    let hash = ifindex.wrapping_mul(layout.links_multiplier) >> (layout.links_shift & 31);
+    LinkEntry::from_bits(tables.quad(layout.links + hash * LinkEntry::HALF_WORDS))
 }
 
 #[inline(always)]

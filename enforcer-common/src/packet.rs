@@ -20,6 +20,12 @@ pub unsafe trait Packet {
     fn total_bytes(&self) -> usize;
     /// VLAN id of a tag that the device took off the frame.
     fn stripped_tag(&self) -> Option<u16>;
+    /// EtherType of a packet of a device without Ethernet, which starts with
+    /// its network header; `None` for a frame.
+    #[inline(always)]
+    fn bare_ether_type(&self) -> Option<u16> {
+        None
+    }
     /// Returns `value` in such a way that the verifier forgets what it knows of
     /// it. A loop that passes its variables through here looks the same to the
     /// verifier in every turn, so that it does not follow each way through.

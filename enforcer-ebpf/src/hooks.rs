@@ -78,15 +78,17 @@ impl<'a> Ingress<'a> {
     }
 }
 
-/// A packet at TC egress.
-pub struct Egress<'a> {
+/// A packet at TC ingress or egress.
+pub struct Buffer<'a> {
     ctx: &'a TcContext,
     zero: u32,
+    /// It starts with its network header.
+    is_bare: bool,
 }
 
 // SAFETY: the kernel keeps the linear bytes in place while the program runs and
 // calls no helper that moves them; `pull_headers` is called before any look.
-unsafe impl Packet for Egress<'_> {
+unsafe impl Packet for Buffer<'_> {
     #[inline(always)]
     fn data(&self) -> usize {
         self.ctx.data()
@@ -111,22 +113,36 @@ unsafe impl Packet for Egress<'_> {
     }
 
     #[inline(always)]
+    fn bare_ether_type(&self) -> Option<u16> {
+        // SAFETY: the context is valid while the program runs.
+        let protocol = unsafe { (*self.ctx.skb.skb).protocol };
+        self.is_bare.then_some(u16::from_be(protocol as u16))
+    }
+
+    #[inline(always)]
     fn opaque(&self, value: u32) -> u32 {
         value.wrapping_add(self.zero)
     }
 }
 
-impl<'a> Egress<'a> {
+impl<'a> Buffer<'a> {
     /// The packet of a hook; the scratch is that hook's.
     #[inline(always)]
     pub fn new(ctx: &'a TcContext, scratch: &mut Scratch) -> Self {
         Self {
             ctx,
             zero: scratch.zero,
+            is_bare: false,
         }
     }
 
-    /// Interface that the packet leaves by.
+    /// The same packet, of a device without Ethernet if `is_bare`.
+    #[inline(always)]
+    pub fn bare(self, is_bare: bool) -> Self {
+        Self { is_bare, ..self }
+    }
+
+    /// Interface that the hook belongs to.
     #[inline(always)]
     pub fn ifindex(&self) -> u32 {
         // SAFETY: the context is valid while the program runs.

@@ -34,7 +34,7 @@ use enforcer_common::parse::{self, Payload};
 use enforcer_common::question::{Origin, Place, Tags};
 
 use crate::flows::Seen;
-use crate::hooks::{Egress, Fib, Ingress};
+use crate::hooks::{Buffer, Fib, Ingress};
 use crate::maps::{Active, InForce, Scratch};
 
 /// Judges every packet that comes in.
@@ -43,6 +43,16 @@ pub fn enforcer_xdp(ctx: XdpContext) -> u32 {
     match arrive(&ctx) {
         Some(()) => xdp_action::XDP_PASS,
         None => xdp_action::XDP_DROP,
+    }
+}
+
+/// Judges every packet that comes in where XDP cannot: on devices without
+/// Ethernet, and where the policy says so.
+#[classifier]
+pub fn enforcer_ingress(ctx: TcContext) -> i32 {
+    match arrive_late(&ctx) {
+        Some(()) => TC_ACT_UNSPEC,
+        None => TC_ACT_SHOT,
     }
 }
 
@@ -70,9 +80,25 @@ fn arrive(ctx: &XdpContext) -> Option<()> {
 }
 
 #[inline(always)]
+fn arrive_late(ctx: &TcContext) -> Option<()> {
+    let scratch = Scratch::of(Scratch::INGRESS)?;
+    let packet = Buffer::new(ctx, scratch);
+    let ifindex = packet.ifindex();
+    let active = match Active::read(scratch, ifindex)? {
+        InForce::Policy(active) => active,
+        InForce::Nothing => return Some(()),
+    };
+    let packet = packet.bare(lookup::is_bare(&active, ifindex));
+    packet.pull_headers();
+    scratch.amount = packet.amount();
+    let place = place(&packet, ifindex, Origin::WIRE);
+    settle(&active, &packet, &Fib::of(ctx, scratch), place, scratch)
+}
+
+#[inline(always)]
 fn leave(ctx: &TcContext) -> Option<()> {
     let scratch = Scratch::of(Scratch::EGRESS)?;
-    let packet = Egress::new(ctx, scratch);
+    let packet = Buffer::new(ctx, scratch);
     let active = match Active::read(scratch, packet.ifindex())? {
         InForce::Policy(active) => active,
         InForce::Nothing => return Some(()),
@@ -85,9 +111,11 @@ fn leave(ctx: &TcContext) -> Option<()> {
         }
         origin = Origin::UNGUARDED;
     }
+    let ifindex = packet.ifindex();
+    let packet = packet.bare(lookup::is_bare(&active, ifindex));
     packet.pull_headers();
     scratch.amount = packet.amount();
-    let place = place(&packet, packet.ifindex(), origin);
+    let place = place(&packet, ifindex, origin);
     settle(&active, &packet, &Fib::of(ctx, scratch), place, scratch)
 }
 

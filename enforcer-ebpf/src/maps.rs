@@ -76,13 +76,15 @@ pub struct Scratch {
 
 /// One [`Scratch`] for each hook: neither interrupts itself on one CPU.
 #[btf_map(name = "scratch")]
-static SCRATCH: PerCpuArray<Scratch, 2> = PerCpuArray::new();
+static SCRATCH: PerCpuArray<Scratch, 3> = PerCpuArray::new();
 
 impl Scratch {
     /// The scratch of the XDP hook.
     pub const XDP: u32 = 0;
     /// The scratch of the TC egress hook.
     pub const EGRESS: u32 = 1;
+    /// The scratch of the TC ingress hook.
+    pub const INGRESS: u32 = 2;
 
     /// The scratch of a hook on this CPU.
     #[inline(always)]

@@ -68,9 +68,17 @@ pub enum Payload {
     Ip,
 }
 
-/// Reads the Ethernet header and up to two VLAN tags.
+/// Reads the Ethernet header and up to two VLAN tags, where there are any.
 #[inline(always)]
 pub fn link_layer(packet: &impl Packet) -> Result<LinkLayer, DropReason> {
+    if let Some(ether_type) = packet.bare_ether_type() {
+        return Ok(LinkLayer {
+            tags: Tags::default(),
+            ether_type,
+            is_link_group: false,
+            offset: 0,
+        });
+    }
     let ethernet = header::<Ethernet>(packet, 0)?;
     let mut layer = LinkLayer {
         tags: Tags {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::controller::status::{InterfaceStatus, Status as Found, XdpMode};
+use crate::controller::status::{IngressMode, InterfaceStatus, Status as Found};
 use crate::controller::{self, Instance};
 use crate::kernel::links::Side;
 
@@ -49,9 +49,9 @@ fn summary(status: &Found) -> String {
         status.path.display(),
         duration(status.age_s),
     );
-    let mut table = Table::new(&["interface", "xdp", "ingress program", "egress program"]);
+    let mut table = Table::new(&["interface", "hook", "ingress program", "egress program"]);
     for interface in &status.interfaces {
-        let mode = mode(interface.xdp_mode).to_owned();
+        let mode = mode(interface.ingress).to_owned();
         let [ingress, egress] = [Side::Ingress, Side::Egress].map(|side| program(interface, side));
         table.row([interface.name.clone(), mode, ingress, egress]);
     }
@@ -104,16 +104,17 @@ fn interface(interface: &InterfaceStatus) -> Value {
     json!({
         "name": interface.name,
         "ifindex": interface.ifindex,
-        "xdp_mode": mode(interface.xdp_mode),
+        "hook": mode(interface.ingress),
         "programs": programs.collect::<Vec<_>>(),
     })
 }
 
-fn mode(mode: XdpMode) -> &'static str {
+fn mode(mode: IngressMode) -> &'static str {
     match mode {
-        XdpMode::Driver => "driver",
-        XdpMode::Generic => "generic",
-        XdpMode::Missing => "missing",
+        IngressMode::Driver => "xdp",
+        IngressMode::Generic => "xdp-generic",
+        IngressMode::Tc => "tc",
+        IngressMode::Missing => "missing",
     }
 }
 

@@ -64,6 +64,18 @@ pub(super) fn judged(hooks: &BTreeMap<u32, Hook>, devices: &Devices<'_>) -> BTre
     judged.map(|device| device.ifindex).collect()
 }
 
+impl Hook {
+    /// Where the ingress program of a device goes unless the policy says: XDP
+    /// takes Ethernet frames only.
+    fn of(device: &Interface) -> Self {
+        if device.is_bare {
+            Self::Tc
+        } else {
+            Self::default()
+        }
+    }
+}
+
 struct Chosen<'d, 'm> {
     devices: &'d Devices<'m>,
     interfaces: BTreeMap<u32, Hook>,
@@ -92,7 +104,7 @@ impl<'m> Chosen<'_, 'm> {
         } else if self.devices.bridge(device).is_some() {
             "a port of a bridge"
         } else {
-            self.interfaces.insert(device.ifindex, Hook::default());
+            self.interfaces.insert(device.ifindex, Hook::of(device));
             return;
         };
         self.refuse(device, what, span);
@@ -121,11 +133,16 @@ impl<'m> Chosen<'_, 'm> {
         }
     }
 
-    fn set_hook(&mut self, device: &Interface, hook: Hook) {
+    fn set_hook(&mut self, device: &Interface, hook: Option<Hook>) {
         if self.devices.parent(device).is_some() {
             self.refuse(device, "a VLAN device", Span::default());
+        } else if device.is_bare && hook.is_some_and(|hook| hook != Hook::Tc) {
+            let kind = DiagnosticKind::NoEthernet {
+                name: device.name.clone(),
+            };
+            self.findings.push(Diagnostic::new(kind, Span::default()));
         } else if let Some(chosen) = self.interfaces.get_mut(&device.ifindex) {
-            *chosen = hook;
+            *chosen = hook.unwrap_or(*chosen);
         }
     }
 

@@ -17,6 +17,8 @@ pub(super) struct Links {
     pub(super) kinds: Vec<Vec<usize>>,
     /// The links of each interface.
     interfaces: BTreeMap<u32, Rc<Tagged>>,
+    /// The interfaces whose packets have no Ethernet header.
+    bare: BTreeSet<u32>,
 }
 
 /// The links of one interface: indices into [`Links::kinds`].
@@ -63,9 +65,11 @@ impl Links {
                 interfaces.insert(device.ifindex, same);
             }
         }
+        let bare = devices.iter().filter(|device| device.is_bare);
         Self {
             kinds: kinds.into_values(),
             interfaces,
+            bare: bare.map(|device| device.ifindex).collect(),
         }
     }
 
@@ -81,11 +85,8 @@ impl Links {
             LinkEntry {
                 ifindex: *ifindex,
                 value,
-                flags: if judged.contains(ifindex) {
-                    LinkEntry::ENFORCED
-                } else {
-                    0
-                },
+                flags: flag(LinkEntry::ENFORCED, judged, *ifindex)
+                    | flag(LinkEntry::BARE, &self.bare, *ifindex),
             }
         });
         LinkTables {
@@ -93,6 +94,11 @@ impl Links {
             vlans: rows.into_values(),
         }
     }
+}
+
+/// `flag`, if it holds for the interface.
+fn flag(flag: u16, holds: &BTreeSet<u32>, ifindex: u32) -> u16 {
+    if holds.contains(&ifindex) { flag } else { 0 }
 }
 
 /// The links that a device stands for on another device, where it is a VLAN

@@ -43,6 +43,9 @@ pub struct Interface {
     pub mac: Option<[u8; 6]>,
     /// Kind of a virtual device, such as `veth` or `bond`.
     pub kind: Option<String>,
+    /// Its packets have no Ethernet header.
+    #[serde(default)]
+    pub is_bare: bool,
     /// What decides about programs on it.
     #[serde(default)]
     pub programs: Programs,

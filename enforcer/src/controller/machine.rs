@@ -59,6 +59,7 @@ fn described(interfaces: &[Interface]) -> Vec<compiled::Interface> {
         mac: interface.mac,
         kind: interface.kind.clone(),
         programs: Programs::ByPolicy,
+        is_bare: interface.is_bare,
     };
     interfaces.iter().map(one).collect()
 }

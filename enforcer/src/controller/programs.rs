@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::kernel::KernelError;
-use crate::kernel::links::{self, Attached, Hook, Side};
+use crate::kernel::links::{self, Attached, Hook, Point, Side};
 use crate::kernel::netlink::Interface;
 use crate::kernel::probe;
 use crate::kernel::set::Set;
@@ -23,6 +23,7 @@ impl<'a> Wanted<'a> {
             let hook = match hooks.get(&interface.ifindex)? {
                 model::Hook::Xdp => Hook::Xdp,
                 model::Hook::XdpGeneric => Hook::XdpGeneric,
+                model::Hook::Tc => Hook::TcIngress,
             };
             Some((interface, hook))
         });
@@ -79,53 +80,70 @@ fn complete(
     before: &[Attached],
     (interface, hook): (&Interface, Hook),
 ) -> Result<(), KernelError> {
-    let here = |side: Side| {
-        let mut here = before.iter().filter(|one| one.ifindex == interface.ifindex);
-        here.find(|one| one.side == side)
-    };
-    match here(Side::Ingress) {
-        None => links::attach(&instance.pins, set, hook, interface)?,
-        Some(attached) if current_hook(attached, interface) != hook => {
-            change_hook(instance, set, attached, (interface, hook))?;
-        }
-        Some(_) => {}
+    let here = before.iter().filter(|one| one.ifindex == interface.ifindex);
+    let (ingress, egress): (Vec<_>, Vec<_>) = here.partition(|one| one.side() == Side::Ingress);
+    let (wanted, others): (Vec<_>, Vec<_>) = ingress
+        .into_iter()
+        .partition(|one| current_hook(one, interface) == hook);
+    if wanted.is_empty() {
+        attach_ingress(instance, set, &others, (interface, hook))?;
     }
-    if here(Side::Egress).is_none() {
+    for other in others {
+        // Where it stood in the way it is gone already.
+        if other.point != Point::of(hook) {
+            other.detach()?;
+        }
+    }
+    if egress.is_empty() {
         links::attach(&instance.pins, set, Hook::Egress, interface)?;
     }
     Ok(())
 }
 
-/// Moves the ingress program between driver and network stack.
+/// Attaches an ingress program where others of ours may be.
 ///
-/// An interface has one or the other, so that for a moment nobody judges what
-/// comes in.
-fn change_hook(
+/// An interface has one place for XDP, in the driver or in the network stack.
+/// While the program moves from one to the other, the TC ingress program judges
+/// what comes in.
+fn attach_ingress(
     instance: &Instance,
     set: &Set,
-    attached: &Attached,
+    others: &[&Attached],
     (interface, hook): (&Interface, Hook),
 ) -> Result<(), KernelError> {
-    attached.detach()?;
-    let result = links::attach(&instance.pins, set, hook, interface);
-    if result.is_err() {
-        let before = current_hook(attached, interface);
-        links::attach(&instance.pins, set, before, interface)?;
+    let attach = |hook| links::attach(&instance.pins, set, hook, interface);
+    let at = |point| others.iter().find(|one| one.point == point);
+    let Some(in_the_way) = at(Point::of(hook)) else {
+        return attach(hook);
+    };
+    let stands_in = at(Point::Ingress).is_none();
+    if stands_in {
+        attach(Hook::TcIngress)?;
     }
-    result
+    in_the_way.detach()?;
+    let moved = attach(hook);
+    if moved.is_err() {
+        attach(current_hook(in_the_way, interface))?;
+    }
+    if stands_in {
+        links::detach(&instance.pins, Point::Ingress, interface.ifindex)?;
+    }
+    moved
 }
 
 fn current_hook(attached: &Attached, interface: &Interface) -> Hook {
-    if interface.xdp_generic == attached.program_id {
-        Hook::XdpGeneric
-    } else {
-        Hook::Xdp
+    match attached.point {
+        Point::Ingress => Hook::TcIngress,
+        Point::Egress => Hook::Egress,
+        Point::Xdp if interface.xdp_generic == attached.program_id => Hook::XdpGeneric,
+        Point::Xdp => Hook::Xdp,
     }
 }
 
 fn undo(instance: &Instance, before: &[Attached]) -> Result<(), KernelError> {
     for attached in links::list(&instance.pins)? {
-        let is_same = |one: &Attached| (one.side, one.ifindex) == (attached.side, attached.ifindex);
+        let is_same =
+            |one: &Attached| (one.point, one.ifindex) == (attached.point, attached.ifindex);
         if !before.iter().any(is_same) {
             attached.detach()?;
         }

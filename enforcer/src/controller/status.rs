@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::kernel::links::{self, Attached, Side};
+use crate::kernel::links::{self, Attached, Point, Side};
 use crate::kernel::maps::Capacity;
 use crate::kernel::netlink::{Interface, Netlink};
 use crate::kernel::probe::{self, Program};
@@ -43,18 +43,20 @@ pub struct InterfaceStatus {
     /// Its index at the time of the apply.
     pub ifindex: u32,
     /// Where its ingress program runs.
-    pub xdp_mode: XdpMode,
+    pub ingress: IngressMode,
     /// The programs.
     pub programs: Vec<(Side, Program)>,
 }
 
 /// Where an ingress program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum XdpMode {
+pub enum IngressMode {
     /// In the driver.
     Driver,
     /// In the network stack.
     Generic,
+    /// In the network stack, behind XDP.
+    Tc,
     /// Nowhere: nobody judges what comes in.
     Missing,
 }
@@ -93,26 +95,31 @@ fn enforced(
         let here = attached
             .iter()
             .filter(|one| one.ifindex == enforced.ifindex);
-        let programs = here.filter_map(|one| {
-            let program = loaded.get(&one.program_id?)?;
-            Some((one.side, program.clone()))
-        });
-        let programs: Vec<_> = programs.collect();
-        let ingress = programs.iter().find(|(side, _)| *side == Side::Ingress);
+        let here = here.filter_map(|one| Some((one, loaded.get(&one.program_id?)?)));
+        let here: Vec<_> = here.collect();
         found.push(InterfaceStatus {
             name: now.map_or(&enforced.name, |one| &one.name).clone(),
             ifindex: enforced.ifindex,
-            xdp_mode: match (ingress, now) {
-                (Some((_, program)), Some(now)) if now.xdp_generic == Some(program.id) => {
-                    XdpMode::Generic
-                }
-                (Some(_), Some(_)) => XdpMode::Driver,
-                _ => XdpMode::Missing,
-            },
-            programs,
+            ingress: ingress_mode(&here, now),
+            programs: here
+                .iter()
+                .map(|(one, program)| (one.side(), (*program).clone()))
+                .collect(),
         });
     }
     found
+}
+
+fn ingress_mode(here: &[(&Attached, &Program)], now: Option<&Interface>) -> IngressMode {
+    let mut ingress = here.iter().filter(|(one, _)| one.side() == Side::Ingress);
+    match (ingress.next(), now) {
+        (Some((one, _)), Some(_)) if one.point == Point::Ingress => IngressMode::Tc,
+        (Some((_, program)), Some(now)) if now.xdp_generic == Some(program.id) => {
+            IngressMode::Generic
+        }
+        (Some(_), Some(_)) => IngressMode::Driver,
+        _ => IngressMode::Missing,
+    }
 }
 
 fn without_programs(interfaces: &[Interface], attached: &[Attached]) -> Vec<String> {

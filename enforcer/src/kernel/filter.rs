@@ -1,4 +1,4 @@
-//! TC egress before Linux 6.6: a filter of fixed priority and handle on the
+//! TC before Linux 6.6: a filter of fixed priority and handle on the
 //! `clsact` qdisc, so that attaching again replaces it and never adds another.
 
 use std::io;
@@ -11,8 +11,8 @@ use aya::programs::{ProgramError, SchedClassifier};
 use nix::net::if_::if_indextoname;
 
 use super::error::KernelError;
+use super::links::Point;
 use super::netlink::Netlink;
-use super::object::EGRESS;
 use super::probe;
 
 /// Before the filters of others, so that none lets a packet out first.
@@ -20,10 +20,14 @@ pub(super) const PRIORITY: u16 = 1;
 /// Unlike the small numbers that others choose.
 pub(super) const HANDLE: u32 = 0xe4f0;
 
-/// Attaches a program to what leaves by an interface.
-pub(super) fn attach(ifindex: u32, program: &mut SchedClassifier) -> Result<(), KernelError> {
-    if program_id(ifindex)?.is_some() {
-        return replace(ifindex, program);
+/// Attaches a program to what comes in or leaves by an interface.
+pub(super) fn attach(
+    point: Point,
+    ifindex: u32,
+    program: &mut SchedClassifier,
+) -> Result<(), KernelError> {
+    if program_id(point, ifindex)?.is_some() {
+        return replace(point, ifindex, program);
     }
     let name = name_of(ifindex)?;
     let failed = |source: ProgramError| failed(&name, source);
@@ -37,7 +41,7 @@ pub(super) fn attach(ifindex: u32, program: &mut SchedClassifier) -> Result<(), 
         handle: TcHandle::from(HANDLE),
         classid: None,
     });
-    let id = program.attach_with_options(&name, TcAttachType::Egress, options);
+    let id = program.attach_with_options(&name, direction(point), options);
     let link = program.take_link(id.map_err(failed)?).map_err(failed)?;
     // Dropping it would detach the program.
     std::mem::forget(link);
@@ -45,21 +49,25 @@ pub(super) fn attach(ifindex: u32, program: &mut SchedClassifier) -> Result<(), 
 }
 
 /// Puts a program in place of the attached one, atomically.
-pub(super) fn replace(ifindex: u32, program: &mut SchedClassifier) -> Result<(), KernelError> {
+pub(super) fn replace(
+    point: Point,
+    ifindex: u32,
+    program: &mut SchedClassifier,
+) -> Result<(), KernelError> {
     let name = name_of(ifindex)?;
     let failed = |source: ProgramError| failed(&name, source);
-    let id = program.attach_to_link(attached(&name)?);
+    let id = program.attach_to_link(attached(point, &name)?);
     let link = program.take_link(id.map_err(failed)?).map_err(failed)?;
     std::mem::forget(link);
     Ok(())
 }
 
 /// Detaches our program.
-pub(super) fn remove(ifindex: u32) -> Result<(), KernelError> {
+pub(super) fn remove(point: Point, ifindex: u32) -> Result<(), KernelError> {
     let name = name_of(ifindex)?;
     // Dropping it detaches the program.
-    drop(attached(&name)?);
-    match program_id(ifindex)? {
+    drop(attached(point, &name)?);
+    match program_id(point, ifindex)? {
         None => Ok(()),
         Some(_) => Err(KernelError::System(
             "remove the TC filter",
@@ -69,15 +77,19 @@ pub(super) fn remove(ifindex: u32) -> Result<(), KernelError> {
 }
 
 /// Id of our program behind an interface, if the filter is there.
-pub(super) fn program_id(ifindex: u32) -> Result<Option<u32>, KernelError> {
-    let filter = Netlink::connect()?.egress_filter(ifindex, PRIORITY, HANDLE)?;
-    let is_ours = |id: &u32| probe::program(*id).is_some_and(|program| program.name == EGRESS);
+pub(super) fn program_id(point: Point, ifindex: u32) -> Result<Option<u32>, KernelError> {
+    let netlink = Netlink::connect()?;
+    let filter = netlink.filter((ifindex, point == Point::Egress), PRIORITY, HANDLE)?;
+    // The kernel cuts names after 15 bytes.
+    let is_ours = |id: &u32| {
+        probe::program(*id).is_some_and(|program| point.program().starts_with(&program.name))
+    };
     Ok(filter.filter(is_ours))
 }
 
-fn attached(name: &str) -> Result<SchedClassifierLink, KernelError> {
+fn attached(point: Point, name: &str) -> Result<SchedClassifierLink, KernelError> {
     let handle = TcHandle::from(HANDLE);
-    let link = SchedClassifierLink::attached(name, TcAttachType::Egress, PRIORITY, handle, None);
+    let link = SchedClassifierLink::attached(name, direction(point), PRIORITY, handle, None);
     link.map_err(|source| failed(name, source.into()))
 }
 
@@ -85,6 +97,13 @@ fn name_of(ifindex: u32) -> Result<String, KernelError> {
     match if_indextoname(ifindex) {
         Ok(name) => Ok(name.to_string_lossy().into_owned()),
         Err(error) => Err(KernelError::System("find the interface", error.into())),
+    }
+}
+
+fn direction(point: Point) -> TcAttachType {
+    match point {
+        Point::Egress => TcAttachType::Egress,
+        Point::Ingress | Point::Xdp => TcAttachType::Ingress,
     }
 }
 

@@ -13,13 +13,13 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use aya::programs::SchedClassifier;
-use aya_obj::generated::bpf_attach_type::{BPF_TCX_EGRESS, BPF_XDP};
+use aya_obj::generated::bpf_attach_type::{BPF_TCX_EGRESS, BPF_TCX_INGRESS, BPF_XDP};
 use aya_obj::generated::{BPF_F_BEFORE, XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
 
 use super::error::KernelError;
 use super::filter;
 use super::netlink::Interface;
-use super::object::{EGRESS, XDP};
+use super::object::{EGRESS, INGRESS, XDP};
 use super::pins::{Pins, failed, names_in, remove_file};
 use super::probe;
 use super::set::Set;
@@ -32,6 +32,8 @@ pub enum Hook {
     Xdp,
     /// Ingress, in the network stack.
     XdpGeneric,
+    /// Ingress, in the network stack, behind XDP.
+    TcIngress,
     /// Egress, behind routing.
     Egress,
 }
@@ -45,11 +47,23 @@ pub enum Side {
     Egress,
 }
 
+/// Which of our programs is attached: each has a place of its own on an
+/// interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Point {
+    /// The XDP program.
+    Xdp,
+    /// The TC ingress program.
+    Ingress,
+    /// The TC egress program.
+    Egress,
+}
+
 /// A program of ours on an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attached {
-    /// Direction.
-    pub side: Side,
+    /// Which program.
+    pub point: Point,
     /// Interface it was attached to.
     pub ifindex: u32,
     /// Id of the program; `None` once the interface is gone.
@@ -63,10 +77,10 @@ pub fn list(pins: &Pins) -> Result<Vec<Attached>, KernelError> {
     let folder = pins.links();
     let mut attached = Vec::new();
     for name in names_in(&folder)? {
-        let Some((side, ifindex)) = parsed(&name) else {
+        let Some((point, ifindex)) = parsed(&name) else {
             continue;
         };
-        attached.push(examined(side, ifindex, folder.join(name))?);
+        attached.push(examined(point, ifindex, folder.join(name))?);
     }
     Ok(attached)
 }
@@ -78,16 +92,18 @@ pub fn attach(
     hook: Hook,
     interface: &Interface,
 ) -> Result<(), KernelError> {
-    let (side, program, attach_type, flags) = match hook {
-        Hook::Xdp => (Side::Ingress, XDP, BPF_XDP, XDP_FLAGS_DRV_MODE),
-        Hook::XdpGeneric => (Side::Ingress, XDP, BPF_XDP, XDP_FLAGS_SKB_MODE),
-        // Before the programs of others, so that none lets a packet out first.
-        Hook::Egress => (Side::Egress, EGRESS, BPF_TCX_EGRESS, BPF_F_BEFORE),
+    let (attach_type, flags) = match hook {
+        Hook::Xdp => (BPF_XDP, XDP_FLAGS_DRV_MODE),
+        Hook::XdpGeneric => (BPF_XDP, XDP_FLAGS_SKB_MODE),
+        // Before the programs of others, so that none lets a packet by first.
+        Hook::TcIngress => (BPF_TCX_INGRESS, BPF_F_BEFORE),
+        Hook::Egress => (BPF_TCX_EGRESS, BPF_F_BEFORE),
     };
-    let path = pins.links().join(side.file_name(interface.ifindex));
-    let program_path = set.program(program);
-    if hook == Hook::Egress && !probe::is_at_least(6, 6) {
-        return attach_filter(&path, &program_path, interface);
+    let point = Point::of(hook);
+    let path = pins.links().join(point.file_name(interface.ifindex));
+    let program_path = set.program(point.program());
+    if point != Point::Xdp && !probe::is_at_least(6, 6) {
+        return attach_filter(point, &path, &program_path, interface);
     }
     let program = sys::open_pin(&program_path).map_err(failed("open", &program_path))?;
     let link = sys::create_link(program.as_fd(), interface.ifindex, attach_type, flags);
@@ -95,11 +111,25 @@ pub fn attach(
     sys::pin(link.as_fd(), &path).map_err(failed("pin", &path))
 }
 
+/// Detaches a program of ours from an interface.
+pub fn detach(pins: &Pins, point: Point, ifindex: u32) -> Result<(), KernelError> {
+    let path = pins.links().join(point.file_name(ifindex));
+    examined(point, ifindex, path)?.detach()
+}
+
 impl Attached {
+    /// Direction of the packets that the program sees.
+    pub fn side(&self) -> Side {
+        match self.point {
+            Point::Xdp | Point::Ingress => Side::Ingress,
+            Point::Egress => Side::Egress,
+        }
+    }
+
     /// Puts the program of `set` in place of the attached one, atomically,
     /// unless it is that already.
     pub fn refresh(&self, set: &Set) -> Result<(), KernelError> {
-        let program = set.program(self.side.program());
+        let program = set.program(self.point.program());
         if self.is_filter {
             return self.refresh_filter(&program);
         }
@@ -117,7 +147,7 @@ impl Attached {
     pub fn detach(&self) -> Result<(), KernelError> {
         if self.program_id.is_some() {
             if self.is_filter {
-                filter::remove(self.ifindex)?;
+                filter::remove(self.point, self.ifindex)?;
             } else {
                 let link = sys::open_pin(&self.path).map_err(failed("open", &self.path))?;
                 sys::detach_link(link.as_fd()).map_err(failed("detach", &self.path))?;
@@ -131,24 +161,24 @@ impl Attached {
         if current == program {
             return Ok(());
         }
-        let mut classifier = opened(program)?;
-        filter::replace(self.ifindex, &mut classifier)?;
+        let mut classifier = opened(self.point, program)?;
+        filter::replace(self.point, self.ifindex, &mut classifier)?;
         mark(&self.path, program)
     }
 }
 
-fn examined(side: Side, ifindex: u32, path: PathBuf) -> Result<Attached, KernelError> {
+fn examined(point: Point, ifindex: u32, path: PathBuf) -> Result<Attached, KernelError> {
     let kind = fs::symlink_metadata(&path).map_err(failed("read", &path))?;
     let is_filter = kind.is_symlink();
     let program_id = if is_filter {
-        filter::program_id(ifindex)?
+        filter::program_id(point, ifindex)?
     } else {
         let link = sys::open_pin(&path).map_err(failed("open", &path))?;
         let info = sys::link_info(link.as_fd()).map_err(failed("read", &path))?;
         (info.ifindex == ifindex).then_some(info.program_id)
     };
     Ok(Attached {
-        side,
+        point,
         ifindex,
         program_id,
         path,
@@ -156,11 +186,16 @@ fn examined(side: Side, ifindex: u32, path: PathBuf) -> Result<Attached, KernelE
     })
 }
 
-fn attach_filter(path: &Path, program: &Path, interface: &Interface) -> Result<(), KernelError> {
+fn attach_filter(
+    point: Point,
+    path: &Path,
+    program: &Path,
+    interface: &Interface,
+) -> Result<(), KernelError> {
     // The mark first: what it stands for can then always be found again.
     mark(path, program)?;
-    let mut classifier = opened(program)?;
-    filter::attach(interface.ifindex, &mut classifier)
+    let mut classifier = opened(point, program)?;
+    filter::attach(point, interface.ifindex, &mut classifier)
 }
 
 /// Lets the mark of a filter lead to the program that it runs.
@@ -171,9 +206,9 @@ fn mark(path: &Path, program: &Path) -> Result<(), KernelError> {
     fs::rename(&new, path).map_err(failed("replace", path))
 }
 
-fn opened(program: &Path) -> Result<SchedClassifier, KernelError> {
+fn opened(point: Point, program: &Path) -> Result<SchedClassifier, KernelError> {
     SchedClassifier::from_pin(program).map_err(|source| KernelError::Program {
-        program: EGRESS,
+        program: point.program(),
         source: Box::new(source),
     })
 }
@@ -208,30 +243,44 @@ fn refused(hook: Hook, interface: &Interface, source: io::Error) -> KernelError 
     }
 }
 
-impl Side {
-    fn file_name(self, ifindex: u32) -> String {
-        match self {
-            Self::Ingress => format!("xdp-{ifindex}"),
-            Self::Egress => format!("egress-{ifindex}"),
+impl Point {
+    const ALL: [Self; 3] = [Self::Xdp, Self::Ingress, Self::Egress];
+
+    /// The place that a hook takes.
+    pub fn of(hook: Hook) -> Self {
+        match hook {
+            Hook::Xdp | Hook::XdpGeneric => Self::Xdp,
+            Hook::TcIngress => Self::Ingress,
+            Hook::Egress => Self::Egress,
         }
     }
 
-    fn program(self) -> &'static str {
+    fn file_name(self, ifindex: u32) -> String {
+        format!("{}-{ifindex}", self.name())
+    }
+
+    fn name(self) -> &'static str {
         match self {
-            Self::Ingress => XDP,
+            Self::Xdp => "xdp",
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+        }
+    }
+
+    /// The name of the program.
+    pub(super) fn program(self) -> &'static str {
+        match self {
+            Self::Xdp => XDP,
+            Self::Ingress => INGRESS,
             Self::Egress => EGRESS,
         }
     }
 }
 
-fn parsed(name: &str) -> Option<(Side, u32)> {
-    let (side, ifindex) = name.split_once('-')?;
-    let side = match side {
-        "xdp" => Side::Ingress,
-        "egress" => Side::Egress,
-        _ => return None,
-    };
-    Some((side, ifindex.parse().ok()?))
+fn parsed(name: &str) -> Option<(Point, u32)> {
+    let (name, ifindex) = name.split_once('-')?;
+    let point = Point::ALL.into_iter().find(|point| point.name() == name)?;
+    Some((point, ifindex.parse().ok()?))
 }
 
 impl fmt::Display for Hook {
@@ -239,6 +288,7 @@ impl fmt::Display for Hook {
         f.write_str(match self {
             Self::Xdp => "XDP",
             Self::XdpGeneric => "generic XDP",
+            Self::TcIngress => "TC ingress",
             Self::Egress => "TC egress",
         })
     }
@@ -250,9 +300,9 @@ mod tests {
 
     #[test]
     fn file_names_are_read_back() {
-        for side in [Side::Ingress, Side::Egress] {
+        for point in Point::ALL {
             for ifindex in [1, 7, u32::MAX] {
-                assert_eq!(parsed(&side.file_name(ifindex)), Some((side, ifindex)));
+                assert_eq!(parsed(&point.file_name(ifindex)), Some((point, ifindex)));
             }
         }
         for name in ["", "xdp", "xdp-", "xdp-7-new", "tcx-7", "xdp--1", "new"] {

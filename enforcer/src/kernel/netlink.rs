@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use futures_util::{Stream, TryStreamExt};
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::{
-    InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp,
+    InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp,
 };
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
 use rtnetlink::packet_route::tc::{TcAttribute, TcFilterBpfOption, TcMessage, TcOption};
@@ -33,6 +33,8 @@ pub struct Interface {
     pub kind: Option<String>,
     /// Hardware address of an Ethernet device.
     pub mac: Option<[u8; 6]>,
+    /// Its packets have no Ethernet header.
+    pub is_bare: bool,
     /// Largest payload, in bytes.
     pub mtu: u32,
     /// The bridge, bond or VRF that it is a part of.
@@ -124,14 +126,19 @@ impl Netlink {
         }
     }
 
-    /// Id of the program of a TC egress filter.
-    pub(super) fn egress_filter(
+    /// Id of the program of a TC filter of an interface, at egress or ingress.
+    pub(super) fn filter(
         &self,
-        ifindex: u32,
+        (ifindex, is_egress): (u32, bool),
         priority: u16,
         handle: u32,
     ) -> Result<Option<u32>, KernelError> {
-        let filters = self.handle.traffic_filter(ifindex as i32).get().egress();
+        let filters = self.handle.traffic_filter(ifindex as i32).get();
+        let filters = if is_egress {
+            filters.egress()
+        } else {
+            filters.ingress()
+        };
         match self.runtime.block_on(collect(filters.execute())) {
             Ok(filters) => {
                 let is_meant = |filter: &&TcMessage| {
@@ -166,6 +173,7 @@ fn interface(message: &LinkMessage) -> Interface {
         ifindex: message.header.index,
         is_up: flags.contains(LinkFlags::Up),
         is_loopback: flags.contains(LinkFlags::Loopback),
+        is_bare: is_bare(message.header.link_layer_type),
         ..Interface::default()
     };
     let mut is_parent_elsewhere = false;
@@ -186,6 +194,16 @@ fn interface(message: &LinkMessage) -> Interface {
         found.parent = None;
     }
     found
+}
+
+/// Whether a device of this type hands over packets that start with their
+/// network header.
+fn is_bare(link_layer: LinkLayerType) -> bool {
+    use LinkLayerType::{Ip6gre, Ipgre, None, Ppp, Rawip, Sit, Tunnel, Tunnel6};
+    matches!(
+        link_layer,
+        Ip6gre | Ipgre | None | Ppp | Rawip | Sit | Tunnel | Tunnel6
+    )
 }
 
 fn add_kind(found: &mut Interface, details: &[LinkInfo]) {

@@ -1,5 +1,6 @@
 //! The kernel programs inside this executable, and how they get into the kernel.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -18,12 +19,16 @@ use super::shape::Shape;
 
 /// Judges what comes in; the name of the program and of its pin.
 pub const XDP: &str = "enforcer_xdp";
+/// Judges what comes in where XDP cannot; the name of the program and of its pin.
+pub const INGRESS: &str = "enforcer_ingress";
 /// Judges what goes out; the name of the program and of its pin.
 pub const EGRESS: &str = "enforcer_egress";
 /// Tells the time in timer ticks; the name of the program and of its pin.
 pub const TICKS: &str = "enforcer_ticks";
 /// Adds to counters that count already.
 const ADD: &str = "enforcer_add";
+/// The programs that judge packets.
+const JUDGING: [&str; 3] = [XDP, INGRESS, EGRESS];
 /// Passes everything: the zero of benchmarks.
 const EMPTY: &str = "enforcer_empty";
 
@@ -76,34 +81,36 @@ pub fn load(
 }
 
 impl Object {
-    /// Loads both programs side by side: the verifier takes most of the time
-    /// of a first apply, and each program on its own. The one that tells the
-    /// time is loaded at once.
+    /// Loads the judging programs side by side: the verifier takes most of the
+    /// time of a first apply, and each program on its own. The one that tells
+    /// the time is loaded at once.
     fn verify(&mut self) -> Result<(), KernelError> {
         let ticks: &mut Xdp = self.program(TICKS)?;
         ticks.load().map_err(|error| refused(TICKS, error))?;
-        let (mut xdp, mut egress) = (None, None);
-        for (name, program) in self.ebpf.programs_mut() {
-            match name {
-                XDP => xdp = Some(program),
-                EGRESS => egress = Some(program),
-                _ => {}
-            }
-        }
-        let xdp: &mut Xdp = typed(XDP, xdp)?;
-        let egress: &mut SchedClassifier = typed(EGRESS, egress)?;
-        let (xdp, egress) = thread::scope(|scope| {
-            let xdp = scope.spawn(|| xdp.load());
-            let egress = egress.load();
-            (xdp.join().expect("loading does not panic"), egress)
+        let found = self.ebpf.programs_mut().filter_map(|(name, program)| {
+            let name = JUDGING.into_iter().find(|judging| *judging == name)?;
+            Some((name, program))
         });
-        xdp.map_err(|error| refused(XDP, error))?;
-        egress.map_err(|error| refused(EGRESS, error))
+        let found: BTreeMap<&'static str, &mut Program> = found.collect();
+        if let Some(missing) = JUDGING.iter().find(|name| !found.contains_key(*name)) {
+            return Err(KernelError::Incomplete(missing));
+        }
+        thread::scope(|scope| {
+            let load = |(name, program)| scope.spawn(move || verified(name, program));
+            let started: Vec<_> = found.into_iter().map(load).collect();
+            let mut loaded = started.into_iter();
+            loaded.try_for_each(|one| one.join().expect("loading does not panic"))
+        })
     }
 
     /// The XDP program.
     pub fn xdp(&mut self) -> Result<&mut Xdp, KernelError> {
         self.program(XDP)
+    }
+
+    /// The TC ingress program.
+    pub fn ingress(&mut self) -> Result<&mut SchedClassifier, KernelError> {
+        self.program(INGRESS)
     }
 
     /// The TC egress program.
@@ -171,6 +178,8 @@ impl Object {
         }
         let pinned = self.xdp()?.pin(folder.join(XDP));
         pinned.map_err(|source| failed(XDP, source))?;
+        let pinned = self.ingress()?.pin(folder.join(INGRESS));
+        pinned.map_err(|source| failed(INGRESS, source))?;
         let pinned = self.egress()?.pin(folder.join(EGRESS));
         pinned.map_err(|source| failed(EGRESS, source))?;
         let ticks: &mut Xdp = self.program(TICKS)?;
@@ -201,6 +210,15 @@ fn bytes_of(addition: &Addition) -> Vec<u8> {
         &addition.bytes.to_ne_bytes(),
     ]
     .concat()
+}
+
+fn verified(name: &'static str, program: &mut Program) -> Result<(), KernelError> {
+    let loaded = match program {
+        Program::Xdp(program) => program.load(),
+        Program::SchedClassifier(program) => program.load(),
+        _ => return Err(KernelError::Incomplete(name)),
+    };
+    loaded.map_err(|error| refused(name, error))
 }
 
 fn typed<'o, P>(

@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use aya::programs::{ProgramError, TestRun, TestRunOptions, TestRunResult, Xdp};
+use aya::programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions, TestRunResult, Xdp};
 
 use super::clock;
 use super::error::KernelError;
 use super::maps::{Capacity, Clock, Maps, Tables};
-use super::object::{self, EGRESS, Object, XDP};
+use super::object::{self, EGRESS, INGRESS, Object, XDP};
 
 /// A loaded object that is attached to nothing and pinned nowhere.
 pub struct Trial {
@@ -57,13 +57,14 @@ impl Trial {
     }
 
     /// Names and tags of the programs that `apply` loads.
-    pub fn tags(&mut self) -> Result<[(&'static str, u64); 2], KernelError> {
+    pub fn tags(&mut self) -> Result<[(&'static str, u64); 3], KernelError> {
         let tag = |name, info: Result<aya::programs::ProgramInfo, _>| match info {
             Ok(info) => Ok((name, info.tag())),
             Err(source) => Err(failed(name, source)),
         };
         let xdp = tag(XDP, self.object.xdp()?.info())?;
-        Ok([xdp, tag(EGRESS, self.object.egress()?.info())?])
+        let ingress = tag(INGRESS, self.object.ingress()?.info())?;
+        Ok([xdp, ingress, tag(EGRESS, self.object.egress()?.info())?])
     }
 
     /// Gives a frame, as if it came in on an interface of this network
@@ -87,6 +88,17 @@ impl Trial {
         )
     }
 
+    /// Gives a frame to the TC ingress program `repeat` times, as if it came in
+    /// on an interface of this network namespace.
+    pub fn run_ingress(
+        &mut self,
+        frame: &[u8],
+        ifindex: u32,
+        repeat: u32,
+    ) -> Result<Run, KernelError> {
+        run_at_tc(INGRESS, self.object.ingress()?, frame, (0, ifindex), repeat)
+    }
+
     /// Gives a frame to the TC egress program `repeat` times, as if it left by
     /// an interface of this network namespace and had come in on `ingress`, 0
     /// for a frame of the router itself.
@@ -96,20 +108,32 @@ impl Trial {
         (ingress, egress): (u32, u32),
         repeat: u32,
     ) -> Result<Run, KernelError> {
-        // `struct __sk_buff`: `ingress_ifindex` is the tenth word, `ifindex`
-        // the eleventh, and the kernel wants zeroes behind what it takes.
-        let mut context = [0; 48];
-        context[9] = ingress;
-        context[10] = egress;
-        let context = context.map(u32::to_ne_bytes);
-        let run = self.object.egress()?.test_run(TestRunOptions {
-            data_in: Some(frame),
-            ctx_in: Some(context.as_flattened()),
-            repeat,
-            ..TestRunOptions::new()
-        });
-        done(EGRESS, run)
+        let places = (ingress, egress);
+        run_at_tc(EGRESS, self.object.egress()?, frame, places, repeat)
     }
+}
+
+/// Runs a TC program on an interface, for a frame that came in on another.
+fn run_at_tc(
+    name: &'static str,
+    program: &SchedClassifier,
+    frame: &[u8],
+    (came_in, ifindex): (u32, u32),
+    repeat: u32,
+) -> Result<Run, KernelError> {
+    // `struct __sk_buff`: `ingress_ifindex` is the tenth word, `ifindex` the
+    // eleventh, and the kernel wants zeroes behind what it takes.
+    let mut context = [0; 48];
+    context[9] = came_in;
+    context[10] = ifindex;
+    let context = context.map(u32::to_ne_bytes);
+    let run = program.test_run(TestRunOptions {
+        data_in: Some(frame),
+        ctx_in: Some(context.as_flattened()),
+        repeat,
+        ..TestRunOptions::new()
+    });
+    done(name, run)
 }
 
 fn run_at_ingress(
@@ -186,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_tables_drop_everything_in_both_hooks() {
+    fn empty_tables_drop_everything_in_every_hook() {
         let (zones, slots) = names();
         let tables = Tables {
             blocks: &[],
@@ -202,6 +226,8 @@ mod tests {
         let frame = [[0xff; 14], [0; 14], [0; 14], [0; 14], [0; 14]].concat();
         let (xdp_drop, tc_act_shot) = (1, 2);
         assert_eq!(trial.run_xdp(&frame, 0, 1).unwrap().action, xdp_drop);
+        let ingress = trial.run_ingress(&frame, 1, 1);
+        assert_eq!(ingress.unwrap().action, tc_act_shot);
         assert_eq!(
             trial.run_egress(&frame, (0, 1), 1).unwrap().action,
             tc_act_shot
@@ -211,7 +237,7 @@ mod tests {
             .iter()
             .map(|drop| (drop.reason.as_str(), drop.packets, drop.to.as_str()))
             .collect();
-        assert_eq!(counted, [("unknown-ethertype", 2, "-")]);
+        assert_eq!(counted, [("unknown-ethertype", 3, "-")]);
     }
 
     /// Tables that list `lo`, which a test-run takes for the interface of its

@@ -27,7 +27,7 @@ pub struct Ast<'n> {
     pub intra_zone: Option<Action>,
     /// `defaults.self_out`.
     pub self_out: Option<Action>,
-    pub interfaces: Vec<(InterfaceName, Hook)>,
+    pub interfaces: Vec<(InterfaceName, Option<Hook>)>,
     /// Where `zones` is written, if there is nothing in it.
     pub no_zones: Option<Span>,
     pub zones: Vec<Zone<'n>>,

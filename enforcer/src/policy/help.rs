@@ -50,6 +50,7 @@ impl DiagnosticKind {
             Self::Contradiction { .. } => "contradiction",
             Self::UnknownInterface { .. } => "unknown-interface",
             Self::UnsupportedInterface { .. } => "unsupported-interface",
+            Self::NoEthernet { .. } => "no-ethernet",
             Self::TooManyTags { .. } => "too-many-tags",
             Self::NoRoom { .. } => "no-room",
             Self::DuplicateClaim { .. } => "duplicate-claim",
@@ -186,6 +187,7 @@ impl DiagnosticKind {
                 "name other interfaces; an entry without `interface` takes in \
                  every interface that is up"
             }
+            Self::NoEthernet { .. } => "write `hook: tc` for it, or leave its `hook` out",
             Self::TooManyTags { .. } => "name the parent interface, and `vlan` with both tags",
             Self::NoRoom { .. } => "merge zones, prefixes or services that are treated alike",
             Self::UnusedZone { .. } => {

@@ -158,6 +158,8 @@ pub enum DiagnosticKind {
         name: InterfaceName,
         nearest: Option<String>,
     },
+    #[error("packets of interface `{name}` have no Ethernet header, and XDP takes frames only")]
+    NoEthernet { name: String },
     #[error("interface `{name}` is {what}, where this build cannot put programs")]
     UnsupportedInterface { name: String, what: &'static str },
     #[error("`{name}` is VLAN {device} already: VLAN {vlan} in it makes more than two tags")]

@@ -20,8 +20,8 @@ pub struct Policy {
     pub name: String,
     /// What happens where no zone or conduit says otherwise.
     pub defaults: Defaults,
-    /// Where programs are attached otherwise than by default.
-    pub interfaces: BTreeMap<InterfaceName, Hook>,
+    /// Where programs are attached otherwise than by default, if it is said.
+    pub interfaces: BTreeMap<InterfaceName, Option<Hook>>,
     /// In the order of the file; a [`ZoneRef::Zone`] indexes this list.
     pub zones: Vec<Zone>,
     /// Flows to the router that pass whatever the conduits say.
@@ -60,6 +60,8 @@ pub enum Hook {
     Xdp,
     /// XDP in the stack, for drivers without support.
     XdpGeneric,
+    /// TC ingress.
+    Tc,
 }
 
 /// Members with one trust level.

@@ -148,11 +148,15 @@ impl Reader {
         ast.self_out = self.allow_or_drop(&fields, "self_out");
     }
 
-    fn interface(&mut self, key: &Key<'_>, node: &Node<'_>) -> Option<(InterfaceName, Hook)> {
+    fn interface(
+        &mut self,
+        key: &Key<'_>,
+        node: &Node<'_>,
+    ) -> Option<(InterfaceName, Option<Hook>)> {
         let name = self.interface_name(&key.text, key.span);
         let fields = self.fields(node, &INTERFACE)?;
         let hook = self.hook(&fields);
-        Some((name?, hook?))
+        Some((name?, hook))
     }
 
     fn zone<'n>(&mut self, key: &'n Key<'n>, node: &'n Node<'n>) -> Zone<'n> {

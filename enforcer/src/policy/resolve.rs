@@ -276,7 +276,7 @@ conduits:
         assert_eq!(policy.name, "unnamed");
         assert_eq!(policy.defaults.self_out, Action::Drop);
         let hooks: Vec<_> = policy.interfaces.values().collect();
-        assert_eq!(hooks, [&Hook::XdpGeneric, &Hook::Xdp]);
+        assert_eq!(hooks, [&Some(Hook::XdpGeneric), &None]);
 
         let [office, plant] = &policy.zones[..] else {
             panic!("{:?}", policy.zones)

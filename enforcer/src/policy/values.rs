@@ -42,9 +42,9 @@ const LOG: Choice = Choice {
 };
 const HOOK: Choice = Choice {
     key: "hook",
-    expected: "`xdp` or `xdp-generic`",
-    allowed: &["xdp", "xdp-generic"],
-    later: &["tc"],
+    expected: "`xdp`, `xdp-generic` or `tc`",
+    allowed: &["xdp", "xdp-generic", "tc"],
+    later: &[],
 };
 
 impl Reader {
@@ -63,16 +63,13 @@ impl Reader {
         Some(word == "true")
     }
 
-    /// The `hook` of an interface.
+    /// The `hook` of an interface, if it is given.
     pub(super) fn hook(&mut self, fields: &Fields<'_>) -> Option<Hook> {
-        let Some(node) = fields.get("hook") else {
-            return Some(Hook::default());
-        };
-        let word = self.choice(node, HOOK)?;
-        Some(if word == "xdp-generic" {
-            Hook::XdpGeneric
-        } else {
-            Hook::Xdp
+        let word = self.choice(fields.get("hook")?, HOOK)?;
+        Some(match word {
+            "xdp-generic" => Hook::XdpGeneric,
+            "tc" => Hook::Tc,
+            _ => Hook::Xdp,
         })
     }
 

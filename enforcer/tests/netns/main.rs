@@ -12,6 +12,7 @@ mod detach;
 mod failing_apply;
 mod flows;
 mod foreign;
+mod hooks;
 mod network;
 mod plain;
 mod router;

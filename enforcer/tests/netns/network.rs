@@ -21,11 +21,23 @@ pub type Row = (&'static str, &'static str, Service, Seen);
 impl Net {
     /// Nothing is enforced yet.
     pub fn open() -> Self {
-        let networks = vec![
+        Self::between(vec![
             Network::new("office", "off0", "10.1.0.0", "fd01::"),
             Network::new("plant", "plc0", "10.2.0.0", "fd02::"),
             Network::new("guests", "gst0", "10.3.0.0", "fd03::"),
-        ];
+        ])
+    }
+
+    /// The same with `guests` behind a device without Ethernet.
+    pub fn with_tunnel() -> Self {
+        Self::between(vec![
+            Network::new("office", "off0", "10.1.0.0", "fd01::"),
+            Network::new("plant", "plc0", "10.2.0.0", "fd02::"),
+            Network::new("guests", "gst0", "10.3.0.0", "fd03::").bare(),
+        ])
+    }
+
+    fn between(networks: Vec<Network>) -> Self {
         let lab = Topology::new(networks).unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_enforcer"));
         let enforcer = Enforcer::install(lab.router(), program).unwrap();

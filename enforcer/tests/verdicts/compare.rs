@@ -14,6 +14,11 @@ use crate::world::World;
 
 /// Whatever judges packets with the tables of policies.
 pub trait Datapath {
+    /// Whether it can be given the frame.
+    fn takes(&self, frame: &[u8]) -> bool {
+        let _ = frame;
+        true
+    }
     /// Whether the packet passes.
     fn run(&mut self, frame: &[u8], ifindex: u32) -> bool;
     /// Everything counted so far; what is 0 may be missing.
@@ -72,7 +77,7 @@ pub fn compare<D: Datapath>(
         let before = run.datapath.counters();
         let mut expected = Counters::new();
         let mut differs = false;
-        for (frame, ifindex) in &stage.packets {
+        for (frame, ifindex) in run.taken(stage) {
             let (verdict, passed) = run.judge(stage, frame, *ifindex);
             differs |= verdict.passes() != passed;
             *tally.entry(verdict.kind()).or_default() += 1;
@@ -92,7 +97,7 @@ fn explain<D: Datapath>(case: &Case, mut run: Run<'_, D>) -> ! {
     for (number, stage) in case.stages.iter().enumerate() {
         run.begin(number);
         let mut before = run.datapath.counters();
-        for (packet, (frame, ifindex)) in stage.packets.iter().enumerate() {
+        for (packet, (frame, ifindex)) in run.taken(stage).into_iter().enumerate() {
             let flows = run.history.clone();
             let (expected, passed) = run.judge(stage, frame, *ifindex);
             let after = run.datapath.counters();
@@ -138,6 +143,13 @@ impl<'w, D: Datapath> Run<'w, D> {
             datapath,
             history,
         }
+    }
+
+    /// The packets of a stage that the datapath can be given.
+    fn taken<'s>(&self, stage: &'s Stage) -> Vec<&'s Arrival> {
+        let all = stage.packets.iter();
+        all.filter(|(frame, _)| self.datapath.takes(frame))
+            .collect()
     }
 
     /// Makes a policy active, given by its place in the case.

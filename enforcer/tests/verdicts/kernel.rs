@@ -13,10 +13,20 @@ use crate::world::World;
 
 const XDP_DROP: i32 = 1;
 const XDP_PASS: i32 = 2;
+const TC_ACT_UNSPEC: i32 = -1;
+const TC_ACT_SHOT: i32 = 2;
+
+/// Which ingress program judges.
+#[derive(Clone, Copy, Debug)]
+pub enum Hook {
+    Xdp,
+    Tc,
+}
 
 /// Loaded programs, and policies that follow each other.
 pub struct Kernel {
     trial: Trial,
+    hook: Hook,
     /// The policies that are still to come.
     images: std::vec::IntoIter<Image>,
 }
@@ -24,7 +34,7 @@ pub struct Kernel {
 impl Kernel {
     /// Loads the programs anew, so that they know no flow, with the first of
     /// the policies active.
-    pub fn new(policies: &[&Policy], world: &World) -> Self {
+    pub fn new(policies: &[&Policy], world: &World, hook: Hook) -> Self {
         let images = images(policies, world);
         let most = |size: fn(&Image) -> u32| images.iter().map(size).max().unwrap_or(0);
         let class = SizeClass::for_sizes(Sizes {
@@ -43,18 +53,34 @@ impl Kernel {
         let trial = Trial::start(&capacity, &tables(&first));
         Self {
             trial: trial.expect("the programs load; this needs root"),
+            hook,
             images,
         }
     }
 }
 
 impl Datapath for Kernel {
+    /// A test-run of a TC program refuses frames that end inside the IP header
+    /// behind an Ethernet header, which never get as far as that hook.
+    fn takes(&self, frame: &[u8]) -> bool {
+        let least = match (self.hook, frame.get(12..14)) {
+            (Hook::Xdp, _) => 0,
+            (Hook::Tc, Some([0x08, 0x00])) => 20,
+            (Hook::Tc, Some([0x86, 0xdd])) => 40,
+            (Hook::Tc, _) => 1,
+        };
+        frame.len() >= 14 + least
+    }
+
     fn run(&mut self, frame: &[u8], ifindex: u32) -> bool {
-        let run = self.trial.run_xdp(frame, ifindex, 1);
-        match run.expect("a test-run of the program").action {
-            XDP_PASS => true,
-            XDP_DROP => false,
-            other => panic!("the program returned {other}"),
+        let run = match self.hook {
+            Hook::Xdp => self.trial.run_xdp(frame, ifindex, 1),
+            Hook::Tc => self.trial.run_ingress(frame, ifindex, 1),
+        };
+        match (self.hook, run.expect("a test-run of the program").action) {
+            (Hook::Xdp, XDP_PASS) | (Hook::Tc, TC_ACT_UNSPEC) => true,
+            (Hook::Xdp, XDP_DROP) | (Hook::Tc, TC_ACT_SHOT) => false,
+            (_, other) => panic!("the program returned {other}"),
         }
     }
 

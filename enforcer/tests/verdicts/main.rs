@@ -16,16 +16,19 @@ mod world;
 
 use cases::Scale;
 use compare::{Tally, compare};
-use kernel::Kernel;
+use kernel::{Hook, Kernel};
 use world::World;
+
+/// Each judges its share of what comes.
+const HOOKS: [Hook; 2] = [Hook::Xdp, Hook::Tc];
 
 #[test]
 fn random_packets_get_the_verdict_of_the_policy() {
     let world = World::new();
     namespace::within(&world.clone(), move || {
-        let open = |policies: &[&_]| Kernel::new(policies, &world);
         let (scale, mut tally) = (Scale::new(300, 300), Tally::new());
-        for case in scale.cases(&world) {
+        for (case, hook) in scale.cases(&world).zip(HOOKS.into_iter().cycle()) {
+            let open = |policies: &[&_]| Kernel::new(policies, &world, hook);
             compare(&case, &world, open, &mut tally);
         }
         scale.assert_all_seen(&tally);
@@ -36,7 +39,9 @@ fn random_packets_get_the_verdict_of_the_policy() {
 fn captured_packets_get_the_verdict_of_the_policy() {
     let world = World::new();
     namespace::within(&world.clone(), move || {
-        let open = |policies: &[&_]| Kernel::new(policies, &world);
-        compare(&cases::captures(), &world, open, &mut Tally::new());
+        for hook in HOOKS {
+            let open = |policies: &[&_]| Kernel::new(policies, &world, hook);
+            compare(&cases::captures(), &world, open, &mut Tally::new());
+        }
     });
 }

@@ -4,6 +4,7 @@
 //! so nothing is left behind, however the process ends. Traffic is real: sockets of
 //! the kernel, opened inside the namespaces. Needs root.
 
+mod cable;
 mod echo;
 mod enforcer;
 mod host;

@@ -31,6 +31,8 @@ pub struct Network {
     pub name: &'static str,
     /// The router's interface.
     pub interface: &'static str,
+    /// The link has no Ethernet, like a tunnel's.
+    pub is_bare: bool,
     v4: Ipv4Addr,
     v6: Ipv6Addr,
 }
@@ -45,8 +47,17 @@ impl Network {
         Self {
             name,
             interface,
+            is_bare: false,
             v4: v4.parse().expect("an IPv4 address"),
             v6: v6.parse().expect("an IPv6 address"),
+        }
+    }
+
+    /// The same network on a link without Ethernet.
+    pub fn bare(self) -> Self {
+        Self {
+            is_bare: true,
+            ..self
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::lab::cable::{self, Cable};
 use crate::lab::echo::bind_shared;
 use crate::lab::host::Host;
 use crate::lab::link::{Links, set};
@@ -33,6 +34,8 @@ const FIRST_INDEX: u32 = 100;
 
 /// A router that joins networks, each with one host.
 pub struct Topology {
+    // Before the namespaces, so that its devices end first.
+    _cables: Vec<Cable>,
     router: Host,
     networks: Vec<(Network, Host)>,
 }
@@ -84,10 +87,19 @@ impl Topology {
         router.run(|| settings(true))?;
         let mut links = String::from("link set lo up\n");
         let mut joined = Vec::new();
+        let mut cables = Vec::new();
         for (index, network) in (FIRST_INDEX..).zip(networks) {
             let host = Namespace::new(network.name)?;
             host.run(|| settings(false))?;
-            links += &router_link(index, &network, &host);
+            if network.is_bare {
+                let interface = network.interface;
+                let here = router.run(move || cable::device(interface))?;
+                let there = host.run(|| cable::device(UPLINK))?;
+                cables.push(Cable::between(here, there)?);
+            } else {
+                links += &veth(index, &network, &host);
+            }
+            links += &router_link(&network);
             joined.push((network, Host::new(host)));
         }
         let router_links = router.run(move || Links::bring_up(&links))?;
@@ -105,6 +117,7 @@ impl Topology {
             host.namespace().run(move || uplink.wait_ready(&[UPLINK]))?;
         }
         Ok(Self {
+            _cables: cables,
             router: Host::new(router),
             networks: joined,
         })
@@ -229,11 +242,15 @@ fn settings(forwards: bool) -> Result<()> {
     set("net/ipv4/ping_group_range", "0 0")
 }
 
-fn router_link(index: u32, network: &Network, host: &Namespace) -> String {
+fn veth(index: u32, network: &Network, host: &Namespace) -> String {
     let interface = network.interface;
     let thread = host.thread_id();
-    let mut commands =
-        format!("link add {interface} index {index} type veth peer name {UPLINK} netns {thread}\n");
+    format!("link add {interface} index {index} type veth peer name {UPLINK} netns {thread}\n")
+}
+
+fn router_link(network: &Network) -> String {
+    let interface = network.interface;
+    let mut commands = String::new();
     for family in Family::BOTH {
         commands += &add_address(network.router(family), interface, family);
     }
