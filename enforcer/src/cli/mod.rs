@@ -11,6 +11,7 @@ mod doctor;
 mod exit;
 mod explain;
 mod output;
+mod run;
 mod status;
 mod time;
 mod watch;
@@ -58,6 +59,7 @@ enum Command {
     Explain(explain::Explain),
     Detach(detach::Detach),
     Doctor(doctor::Doctor),
+    Run(run::Run),
     Completions(completions::Completions),
 }
 
@@ -79,6 +81,7 @@ pub fn run() -> ExitCode {
         Command::Explain(explain) => explain.run(&instance),
         Command::Detach(detach) => detach.run(&instance),
         Command::Doctor(doctor) => doctor.run(&instance),
+        Command::Run(run) => run.run(&instance),
         Command::Completions(completions) => completions.run(),
     };
     exit::code(done)

@@ -30,6 +30,14 @@ pub enum ControllerError {
         /// Why.
         findings: Findings,
     },
+    /// The policy that is active cannot be enforced on the machine as it is now.
+    #[error("policy `{policy}` does not fit this machine any more: {}; what was in force stays so, and nothing new is followed: change that, or apply another policy", listed(.findings))]
+    Unfit {
+        /// Its name.
+        policy: String,
+        /// Why.
+        findings: Findings,
+    },
     /// No policy is active.
     #[error("no policy is active: run `enforcer apply POLICY`")]
     NothingActive,
@@ -81,6 +89,11 @@ fn remedy(error: &io::Error) -> &'static str {
         }
         _ => "",
     }
+}
+
+fn listed(findings: &Findings) -> String {
+    let kinds = findings.iter().map(|finding| finding.kind.to_string());
+    kinds.collect::<Vec<_>>().join(", ")
 }
 
 /// Turns what the system said of a file into an error.

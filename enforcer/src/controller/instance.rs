@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::kernel::pins::Pins;
 
+use super::error::ControllerError;
+use super::lock::Lock;
 use super::store::Store;
 
 /// One installation; a machine has one, tests have many.
@@ -25,6 +27,16 @@ impl Instance {
             store: Store::new("/var/lib/enforcer".into()),
             lock: "/run/enforcer.lock".into(),
         }
+    }
+
+    /// Waits until nobody else changes it, and keeps others from it.
+    pub fn lock(&self) -> Result<Lock, ControllerError> {
+        Lock::wait(&self.lock)
+    }
+
+    /// The file that every change is made under; it is closed when one ends.
+    pub fn lock_path(&self) -> &Path {
+        &self.lock
     }
 
     /// One below a folder, in which `bpf` is a BPF file system.

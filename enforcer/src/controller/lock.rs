@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -15,28 +17,46 @@ use super::error::{ControllerError, failed};
 /// process ends, however it ends.
 pub struct Lock(#[expect(dead_code, reason = "held, not used")] Flock<File>);
 
+/// How long a command waits for another: longer than a change takes.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 impl Lock {
-    /// Takes the lock, or says who holds it.
+    /// Takes the lock; when its holder takes too long, says who that is.
     pub fn take(path: &Path) -> Result<Self, ControllerError> {
-        let mut options = OpenOptions::new();
-        // The text in it belongs to the holder: it is not truncated here. Who
-        // can open the file can lock it: nobody else should.
-        let file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path);
-        let file = file.map_err(failed("open", path))?;
-        let mut locked = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(locked) => locked,
-            Err((_, Errno::EWOULDBLOCK)) => {
-                let pid = holder(path);
-                return Err(ControllerError::Busy { pid });
+        Self::take_within(path, PATIENCE)
+    }
+
+    /// Takes the lock, however long that takes.
+    pub fn wait(path: &Path) -> Result<Self, ControllerError> {
+        let mut file = opened(path)?;
+        loop {
+            match Flock::lock(file, FlockArg::LockExclusive) {
+                Ok(locked) => return Self::signed(locked, path),
+                Err((same, Errno::EINTR)) => file = same,
+                Err((_, errno)) => return Err(failed("lock", path)(errno.into())),
             }
+        }
+    }
+
+    fn take_within(path: &Path, patience: Duration) -> Result<Self, ControllerError> {
+        match Flock::lock(opened(path)?, FlockArg::LockExclusiveNonblock) {
+            Ok(locked) => return Self::signed(locked, path),
+            Err((_, Errno::EWOULDBLOCK)) => {}
             Err((_, errno)) => return Err(failed("lock", path)(errno.into())),
-        };
+        }
+        let (send, taken) = mpsc::sync_channel(0);
+        let waited_for = path.to_owned();
+        // Nobody waits for the thread: when it comes too late, it gives back
+        // what it has got.
+        thread::spawn(move || send.send(Self::wait(&waited_for)));
+        match taken.recv_timeout(patience) {
+            Ok(taken) => taken,
+            Err(_) => Err(ControllerError::Busy { pid: holder(path) }),
+        }
+    }
+
+    /// Writes down who holds the lock.
+    fn signed(mut locked: Flock<File>, path: &Path) -> Result<Self, ControllerError> {
         let written = locked
             .set_len(0)
             .and_then(|()| locked.rewind())
@@ -44,6 +64,20 @@ impl Lock {
         written.map_err(failed("write", path))?;
         Ok(Self(locked))
     }
+}
+
+/// The file, which the first one creates.
+fn opened(path: &Path) -> Result<File, ControllerError> {
+    // The text in it belongs to the holder: it is not truncated here. Who can
+    // open the file can lock it: nobody else should.
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path);
+    file.map_err(failed("open", path))
 }
 
 /// The process that holds the lock.
@@ -74,11 +108,25 @@ mod tests {
         let path = folder.path().join("lock");
         std::fs::write(&path, "4294967295 and more text").unwrap();
         let first = Lock::take(&path).unwrap();
-        match Lock::take(&path) {
+        match Lock::take_within(&path, Duration::ZERO) {
             Err(ControllerError::Busy { pid }) => assert_eq!(pid, Some(std::process::id())),
             other => panic!("{:?}", other.err()),
         }
         drop(first);
         Lock::take(&path).unwrap();
+    }
+
+    #[test]
+    fn the_second_one_gets_the_lock_when_the_first_is_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        for second in [Lock::take, Lock::wait] {
+            let first = Lock::wait(&path).unwrap();
+            thread::scope(|scope| {
+                let waiting = scope.spawn(|| second(&path).map(drop));
+                drop(first);
+                waiting.join().unwrap().unwrap();
+            });
+        }
     }
 }

@@ -10,19 +10,29 @@ use crate::policy::Policy;
 
 /// Interfaces and addresses of this network namespace.
 pub fn machine(netlink: &Netlink) -> Result<Machine, KernelError> {
-    let interfaces = netlink.interfaces()?;
+    machine_with(&netlink.interfaces()?, netlink)
+}
+
+/// A machine with these interfaces, and the addresses of this one.
+///
+/// All in order, so that a machine that stays the same equals itself.
+pub fn machine_with(interfaces: &[Interface], netlink: &Netlink) -> Result<Machine, KernelError> {
+    let mut interfaces = described(interfaces);
+    interfaces.sort_by_key(|one| one.ifindex);
     let addresses = netlink.addresses()?;
+    let mut addresses: Vec<_> = addresses
+        .iter()
+        .map(|address| compiled::Address {
+            ifindex: address.ifindex,
+            address: address.address,
+            prefix_len: address.prefix_len,
+            broadcast: address.broadcast,
+        })
+        .collect();
+    addresses.sort_by_key(|one| (one.ifindex, one.address, one.prefix_len));
     Ok(Machine {
-        interfaces: described(&interfaces),
-        addresses: addresses
-            .iter()
-            .map(|address| compiled::Address {
-                ifindex: address.ifindex,
-                address: address.address,
-                prefix_len: address.prefix_len,
-                broadcast: address.broadcast,
-            })
-            .collect(),
+        interfaces,
+        addresses,
         awaited: BTreeSet::new(),
     })
 }

@@ -16,6 +16,15 @@ pub struct Wanted<'a> {
     interfaces: Vec<(&'a Interface, Hook)>,
 }
 
+/// What became of interfaces that should get programs.
+#[derive(Default)]
+pub struct Attempts {
+    /// Names of those that lacked a program and have got it.
+    pub attached: Vec<String>,
+    /// Indices of those that refuse one, and why.
+    pub refused: Vec<(u32, KernelError)>,
+}
+
 impl<'a> Wanted<'a> {
     /// Looks up the interfaces of an image by their indices.
     pub fn of(hooks: &BTreeMap<u32, model::Hook>, interfaces: &'a [Interface]) -> Self {
@@ -46,7 +55,7 @@ impl<'a> Wanted<'a> {
         let mut new = Vec::new();
         for (interface, hook) in &self.interfaces {
             if let Err(error) = complete(instance, set, &before, (interface, *hook)) {
-                undo(instance, &before)?;
+                undo(instance, &before, |_| true)?;
                 return Err(error);
             }
             if !before.iter().any(|one| one.ifindex == interface.ifindex) {
@@ -54,6 +63,27 @@ impl<'a> Wanted<'a> {
             }
         }
         Ok(new)
+    }
+
+    /// Attaches what is not attached yet, as far as the interfaces take it.
+    ///
+    /// An interface that refuses a program keeps those that it has.
+    pub fn attach_each(&self, instance: &Instance, set: &Set) -> Result<Attempts, KernelError> {
+        let before = links::list(&instance.pins)?;
+        let mut attempts = Attempts::default();
+        for (interface, hook) in &self.interfaces {
+            let is_here = |one: &Attached| one.ifindex == interface.ifindex;
+            let is_whole = is_whole(interface.ifindex, &before);
+            match complete(instance, set, &before, (interface, *hook)) {
+                Ok(()) if !is_whole => attempts.attached.push(interface.name.clone()),
+                Ok(()) => {}
+                Err(error) => {
+                    undo(instance, &before, is_here)?;
+                    attempts.refused.push((interface.ifindex, error));
+                }
+            }
+        }
+        Ok(attempts)
     }
 
     /// Detaches programs from all other interfaces, and returns their indices.
@@ -131,7 +161,8 @@ fn attach_ingress(
     moved
 }
 
-fn current_hook(attached: &Attached, interface: &Interface) -> Hook {
+/// The hook that a program runs on.
+pub fn current_hook(attached: &Attached, interface: &Interface) -> Hook {
     match attached.point {
         Point::Ingress => Hook::TcIngress,
         Point::Egress => Hook::Egress,
@@ -140,11 +171,25 @@ fn current_hook(attached: &Attached, interface: &Interface) -> Hook {
     }
 }
 
-fn undo(instance: &Instance, before: &[Attached]) -> Result<(), KernelError> {
+/// Whether programs judge what comes in and what goes out on an interface.
+pub fn is_whole(ifindex: u32, attached: &[Attached]) -> bool {
+    let has = |side: Side| {
+        let mut here = attached.iter().filter(|one| one.ifindex == ifindex);
+        here.any(|one| one.side() == side)
+    };
+    has(Side::Ingress) && has(Side::Egress)
+}
+
+/// Detaches what is new among the programs that are `meant`.
+fn undo(
+    instance: &Instance,
+    before: &[Attached],
+    meant: impl Fn(&Attached) -> bool,
+) -> Result<(), KernelError> {
     for attached in links::list(&instance.pins)? {
         let is_same =
             |one: &Attached| (one.point, one.ifindex) == (attached.point, attached.ifindex);
-        if !before.iter().any(is_same) {
+        if meant(&attached) && !before.iter().any(is_same) {
             attached.detach()?;
         }
     }

@@ -159,16 +159,34 @@ pub enum KernelError {
 impl KernelError {
     /// Lets a refusal for lack of privileges speak for itself.
     pub(super) fn permission(self, action: &'static str) -> Self {
-        let mut cause: Option<&dyn std::error::Error> = Some(&self);
-        while let Some(error) = cause {
-            let denied = error.downcast_ref::<io::Error>().is_some_and(is_denied);
-            if denied {
-                return Self::NotPermitted { action };
-            }
-            cause = error.source();
+        if self.is_caused_by(is_denied) {
+            return Self::NotPermitted { action };
         }
         self
     }
+
+    /// Whether the interface that it is about does not exist any more.
+    pub fn is_no_device(&self) -> bool {
+        self.is_caused_by(|error| error.raw_os_error() == Some(libc::ENODEV))
+    }
+
+    fn is_caused_by(&self, is_meant: impl Fn(&io::Error) -> bool) -> bool {
+        let mut causes = causes(self);
+        causes.any(|error| error.downcast_ref::<io::Error>().is_some_and(&is_meant))
+    }
+}
+
+/// An error and what caused it, the last cause last.
+fn causes<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
+}
+
+/// An error and all its causes, in one line.
+pub fn in_one_line(error: &(dyn std::error::Error + 'static)) -> String {
+    let texts = causes(error).map(|error| error.to_string().replace('\n', "; "));
+    texts.collect::<Vec<_>>().join(": ")
 }
 
 /// Whether the system refused for lack of privileges.

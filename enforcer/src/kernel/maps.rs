@@ -125,6 +125,18 @@ impl Maps {
         Ok(())
     }
 
+    /// Whether the active policy has exactly these tables.
+    pub fn enforce(&self, tables: &Tables<'_>) -> bool {
+        let control = self.control();
+        let active = active_slot(&control);
+        let layout = Layout {
+            generation: control.slots[active].generation,
+            ..*tables.layout
+        };
+        let first = self.capacity.blocks as usize * active;
+        control.slots[active] == layout && self.tables.holds(first, tables.blocks)
+    }
+
     /// How much there is room for.
     pub fn capacity(&self) -> &Capacity {
         &self.capacity

@@ -50,6 +50,19 @@ impl<T> Memory<T> {
         (index < self.count).then(|| unsafe { self.elements.add(index) })
     }
 
+    /// Whether the elements from `first` on are these.
+    pub fn holds(&self, first: usize, elements: &[T]) -> bool
+    where
+        T: Copy + PartialEq,
+    {
+        let mut pairs = (first..).zip(elements);
+        pairs.all(|(index, wanted)| {
+            // SAFETY: the element is mapped, and holds what was written as a `T`.
+            let found = self.element(index).map(|at| unsafe { at.read_volatile() });
+            found.is_some_and(|found| found == *wanted)
+        })
+    }
+
     /// Overwrites elements from `first` on; `false` when they do not fit.
     #[must_use]
     pub fn write(&mut self, first: usize, elements: &[T]) -> bool

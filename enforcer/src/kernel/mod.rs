@@ -16,6 +16,7 @@ pub mod links;
 pub mod maps;
 mod memory;
 pub mod netlink;
+pub mod news;
 pub mod object;
 pub mod pending;
 pub mod pins;
@@ -26,4 +27,4 @@ mod shape;
 mod sys;
 pub mod trial;
 
-pub use error::KernelError;
+pub use error::{KernelError, in_one_line};

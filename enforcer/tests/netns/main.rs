@@ -8,9 +8,11 @@
 mod apply;
 mod counters;
 mod crash;
+mod daemon;
 mod detach;
 mod failing_apply;
 mod flows;
+mod follow;
 mod foreign;
 mod hooks;
 mod network;

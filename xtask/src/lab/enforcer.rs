@@ -110,6 +110,18 @@ impl Enforcer {
         self.start_program(&self.program.to_string_lossy(), &[&root, args].concat())
     }
 
+    /// Starts a subcommand with variables in its environment; its output is kept.
+    pub fn start_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Result<Child> {
+        let mut command = Command::new("env");
+        command.args(
+            variables
+                .iter()
+                .map(|(name, value)| format!("{name}={value}")),
+        );
+        command.arg(&self.program).args(["--root", ROOT]).args(args);
+        self.spawn(command)
+    }
+
     /// Runs another program, such as `bpftool`, on the router and returns what it prints.
     pub fn run_program(&self, program: &str, args: &[&str]) -> Result<String> {
         let output = self.start_program(program, args)?.wait_with_output()?;
@@ -118,13 +130,19 @@ impl Enforcer {
 
     fn start_program(&self, program: &str, args: &[&str]) -> Result<Child> {
         let mut command = Command::new(program);
-        command.args(args).env("PATH", command::path());
+        command.args(args);
+        self.spawn(command)
+    }
+
+    fn spawn(&self, mut command: Command) -> Result<Child> {
+        command.env("PATH", command::path());
+        let program = command.get_program().to_owned();
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let child = self.router.run(move || command.spawn());
-        child.with_context(|| format!("cannot run {program}"))
+        child.with_context(|| format!("cannot run {}", program.display()))
     }
 }
 

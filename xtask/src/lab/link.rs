@@ -61,7 +61,7 @@ impl Links {
 }
 
 /// Runs `commands` of `ip`, one on each line.
-fn ip(commands: &str) -> Result<()> {
+pub fn ip(commands: &str) -> Result<()> {
     let mut child = Command::new("ip")
         .args(["-batch", "-"])
         .env("PATH", crate::command::path())

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use crate::lab::cable::{self, Cable};
 use crate::lab::echo::bind_shared;
 use crate::lab::host::Host;
-use crate::lab::link::{Links, set};
+use crate::lab::link::{Links, ip, set};
 use crate::lab::namespace::Namespace;
 use crate::lab::network::{Family, Network};
 use crate::lab::probe::{Connection, Outcome, Service};
@@ -121,6 +121,26 @@ impl Topology {
             router: Host::new(router),
             networks: joined,
         })
+    }
+
+    /// Removes the link between the router and the network `name`.
+    pub fn unplug(&self, name: &str) -> Result<()> {
+        let delete = format!("link delete {}\n", self.find(name).0.interface);
+        self.router.namespace().run(move || ip(&delete))
+    }
+
+    /// Joins the network `name` again, by a link of the same name and another
+    /// index; returns when it carries packets.
+    pub fn plug(&self, name: &str, index: u32) -> Result<()> {
+        let (network, host) = self.find(name);
+        let router = self.router.namespace();
+        let link = veth(index, network, host.namespace()) + &router_link(network);
+        let uplink = host_link(network);
+        let link = router.run(move || Links::bring_up(&link))?;
+        let uplink = host.namespace().run(move || Links::bring_up(&uplink))?;
+        let interface = network.interface;
+        router.run(move || link.wait_ready(&[interface]))?;
+        host.namespace().run(move || uplink.wait_ready(&[UPLINK]))
     }
 
     /// The router.

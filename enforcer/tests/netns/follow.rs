@@ -1,0 +1,231 @@
+//! Interfaces and addresses change, and the daemon follows.
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::Signal;
+use xtask::lab::{Family, Outcome, ROUTER, Service, succeeded};
+
+use Service::{Ping, Tcp, Udp};
+
+use crate::daemon::Daemon;
+use crate::network::{DROPPED, Net, PASSES, Row, policy};
+
+const WEB: &str = "id: web, from: office, to: plant, services: [tcp/443, ping]";
+
+/// What [`WEB`] alone lets pass.
+const WEB_ONLY: [Row; 5] = [
+    ("office", "plant", Tcp(443), PASSES),
+    ("office", "plant", Ping, PASSES),
+    ("office", "plant", Udp(53), DROPPED),
+    ("plant", "office", Tcp(443), DROPPED),
+    ("office", ROUTER, Tcp(22), DROPPED),
+];
+
+#[test]
+fn an_interface_that_is_made_anew_is_enforced_again() {
+    let net = Net::under(&policy(&[WEB]));
+    let mut daemon = Daemon::start(&net);
+    for (round, name, interface) in [
+        (0, "office", "off0"),
+        (1, "plant", "plc0"),
+        (2, "office", "off0"),
+    ] {
+        net.lab.unplug(name).unwrap();
+        daemon.wait_line(&format!("missing: {interface}"));
+        net.lab.plug(name, 200 + round).unwrap();
+        daemon.wait_line(&format!("programs attached to {interface}"));
+        net.expect(&WEB_ONLY);
+    }
+    assert_eq!(net.xdp_programs().len(), 3);
+}
+
+/// Nobody looks in between, and the kernel gives the same index again.
+#[test]
+fn an_interface_that_is_made_anew_with_its_old_index_is_enforced_again() {
+    let net = Net::under(&policy(&[WEB]));
+    let mut daemon = Daemon::start(&net);
+    daemon.signal(Signal::SIGSTOP);
+    net.lab.unplug("office").unwrap();
+    net.lab.plug("office", 100).unwrap();
+    daemon.signal(Signal::SIGCONT);
+    daemon.wait_line("programs attached to off0");
+    net.expect(&WEB_ONLY);
+}
+
+#[test]
+fn a_renamed_interface_stays_closed_until_it_has_its_name_again() {
+    let net = Net::under(&policy(&[WEB]));
+    let mut daemon = Daemon::start(&net);
+    let rename = |from: &str, to: &str| {
+        ip(&net, &["link", "set", "dev", from, "down"]);
+        ip(&net, &["link", "set", "dev", from, "name", to]);
+        ip(&net, &["link", "set", "dev", to, "up"]);
+        // Which the kernel forgets when the link goes down.
+        ip(&net, &["address", "add", "fd02::1/64", "dev", to]);
+    };
+
+    rename("plc0", "field0");
+
+    daemon.wait_line("missing: plc0; programs stay on field0");
+    net.expect(&[
+        ("office", "plant", Tcp(443), DROPPED),
+        ("plant", "office", Tcp(443), DROPPED),
+        ("plant", ROUTER, Tcp(22), DROPPED),
+    ]);
+    assert!(net.drops("unknown", "-", "spoofed-source") > 0);
+
+    rename("field0", "plc0");
+
+    daemon.wait_line("every interface of the policy is there");
+    net.expect(&WEB_ONLY);
+}
+
+#[test]
+fn a_link_that_goes_down_and_up_is_never_open() {
+    let net = Net::under(&policy(&[WEB]));
+    let _daemon = Daemon::start(&net);
+    for _ in 0..3 {
+        ip(&net, &["link", "set", "dev", "off0", "down"]);
+        ip(&net, &["link", "set", "dev", "off0", "up"]);
+        ip(&net, &["address", "add", "fd01::1/64", "dev", "off0"]);
+        net.expect(&WEB_ONLY);
+    }
+    assert_eq!(net.xdp_programs().len(), 3);
+}
+
+#[test]
+fn a_new_address_of_the_router_is_the_router() {
+    let net = Net::under(&policy(&[
+        "id: all, from: office, to: plant, services: any",
+    ]));
+    let mut daemon = Daemon::start(&net);
+    for (address, family) in [("10.1.0.77/24", Family::V4), ("fd01::77/64", Family::V6)] {
+        let claimed = address.split_once('/').unwrap().0.parse().unwrap();
+        let pretend = || net.lab.spoof("office", claimed, "plant", 53).unwrap();
+        assert_eq!(pretend(), Outcome::Answered, "{family:?}: it is anybody's");
+
+        ip(&net, &["address", "add", address, "dev", "off0", "nodad"]);
+        daemon.wait_line("addresses have changed");
+        assert_eq!(pretend(), Outcome::Silent, "{family:?}: it is the router's");
+
+        ip(&net, &["address", "delete", address, "dev", "off0"]);
+        daemon.wait_line("addresses have changed");
+        assert_eq!(pretend(), Outcome::Answered, "{family:?}: again anybody's");
+    }
+}
+
+/// This build puts no programs on ports of bridges.
+#[test]
+fn an_interface_that_becomes_a_port_of_a_bridge_keeps_its_programs() {
+    let net = Net::under(&policy(&[WEB]));
+    let mut daemon = Daemon::start(&net);
+    ip(&net, &["link", "add", "br0", "type", "bridge"]);
+    ip(&net, &["link", "set", "dev", "gst0", "master", "br0"]);
+
+    let line = daemon.wait_line("does not fit this machine any more");
+
+    assert!(line.contains("`gst0` is a port of a bridge"), "{line}");
+    assert_eq!(net.xdp_programs().len(), 3);
+    net.expect(&WEB_ONLY);
+
+    ip(&net, &["link", "set", "dev", "gst0", "nomaster"]);
+    daemon.wait_line("is enforced on");
+    net.expect(&WEB_ONLY);
+}
+
+/// Then the kernel throws news away.
+#[test]
+fn more_news_than_a_socket_takes_is_followed_all_the_same() {
+    let net = Net::under(&policy(&[WEB]));
+    let mut daemon = Daemon::start(&net);
+    daemon.signal(Signal::SIGSTOP);
+    let flood: String = (0..3_000)
+        .map(|round| {
+            let action = ["add", "delete"][round % 2];
+            format!("address {action} 192.0.2.1/32 dev lo\n")
+        })
+        .collect();
+    let file = net.enforcer.policy_file("flood", &flood).unwrap();
+    ip(&net, &["-batch", &file.to_string_lossy()]);
+    net.lab.unplug("office").unwrap();
+    net.lab.plug("office", 200).unwrap();
+    daemon.signal(Signal::SIGCONT);
+
+    daemon.wait_line("programs attached to off0");
+    net.expect(&WEB_ONLY);
+    assert!(netlink_drops(daemon.pid()) > 0, "the socket took all of it");
+}
+
+#[test]
+fn a_daemon_that_is_killed_leaves_enforcement_and_the_next_one_catches_up() {
+    let net = Net::under(&policy(&[WEB]));
+    drop(Daemon::start(&net));
+    net.expect(&WEB_ONLY);
+    net.lab.unplug("office").unwrap();
+    net.lab.plug("office", 200).unwrap();
+    // Nobody judges what it sends; what leaves elsewhere belongs to no zone.
+    net.expect(&[
+        ("office", "plant", Tcp(443), DROPPED),
+        ("plant", "office", Tcp(443), DROPPED),
+    ]);
+
+    let mut daemon = Daemon::of(net.enforcer.start(&["run"]).unwrap());
+
+    daemon.wait_line("(generation 2) is enforced on plc0, gst0, off0");
+    net.expect(&WEB_ONLY);
+}
+
+#[test]
+fn it_waits_for_a_policy_and_for_commands() {
+    let net = Net::open();
+    let mut daemon = Daemon::of(net.enforcer.start(&["run"]).unwrap());
+    daemon.wait_line("no policy is active");
+    net.apply(&policy(&[WEB]));
+    daemon.wait_line("policy `test` (generation 1) is enforced on off0, plc0, gst0");
+    succeeded(&net.enforcer.detach().unwrap()).unwrap();
+    daemon.wait_line("no policy is active");
+    net.apply(&policy(&[WEB]));
+    daemon.wait_line("policy `test` (generation 1)");
+
+    // Somebody is at work for long.
+    let lock = net.enforcer.root().join("lock");
+    let router = net.lab.router().namespace();
+    let held = router.run(move || {
+        let file = std::fs::File::open(lock).unwrap();
+        Flock::lock(file, FlockArg::LockExclusive).unwrap()
+    });
+    net.lab.unplug("office").unwrap();
+    net.lab.plug("office", 200).unwrap();
+    net.expect(&[("office", "plant", Tcp(443), DROPPED)]);
+    assert_eq!(daemon.rest(), [""; 0]);
+    drop(held);
+    daemon.wait_line("programs attached to off0");
+    net.expect(&WEB_ONLY);
+}
+
+#[test]
+fn told_to_end_it_ends_and_enforcement_stays() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let net = Net::under(&policy(&[WEB]));
+        let daemon = Daemon::start(&net);
+        daemon.signal(signal);
+        let (status, printed) = daemon.ended();
+        assert!(status.success(), "{status}");
+        assert_eq!(printed, "");
+        net.expect(&WEB_ONLY);
+    }
+}
+
+fn ip(net: &Net, args: &[&str]) {
+    net.enforcer.run_program("ip", args).unwrap();
+}
+
+/// Messages that the kernel threw away because the sockets of a process were full.
+fn netlink_drops(pid: nix::unistd::Pid) -> u64 {
+    let table = std::fs::read_to_string(format!("/proc/{pid}/net/netlink")).unwrap();
+    let drops = table.lines().skip(1).filter_map(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        // Protocol 0 is routing; the drops come before the inode.
+        (fields[1] == "0").then(|| fields[8].parse::<u64>().unwrap())
+    });
+    drops.sum()
+}
