@@ -19,6 +19,9 @@ pub struct Store {
     folder: PathBuf,
 }
 
+/// The name of a state file, and the policy that it is of if it is whole.
+type StateFile = (String, Option<(u32, Standing)>);
+
 /// Whether a policy outlives its deadline and the next boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -198,7 +201,7 @@ impl Store {
     }
 
     /// Names of all state files, and what each whole one is of.
-    fn files(&self) -> Result<Vec<(String, Option<(u32, Standing)>)>, ControllerError> {
+    fn files(&self) -> Result<Vec<StateFile>, ControllerError> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
