@@ -76,8 +76,8 @@ pub struct Pair(pub u32);
 impl Pair {
     const STATELESS: u32 = 1 << 31;
 
-    /// The pair that uses `row`; `stateless` when neither direction allows
-    /// anything, so that no flow can exist.
+    /// The pair that uses `row`; `stateless` when no packet between the zones
+    /// can belong to a flow.
     pub const fn new(row: u32, stateless: bool) -> Self {
         Self(if stateless {
             Self::STATELESS | row
@@ -92,7 +92,7 @@ impl Pair {
         self.0 & 0x00ff_ffff
     }
 
-    /// Whether no flow can exist between the zones, in either direction.
+    /// Whether no packet from the one zone to the other belongs to a flow.
     #[inline(always)]
     pub const fn is_stateless(self) -> bool {
         self.0 & Self::STATELESS != 0

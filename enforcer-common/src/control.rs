@@ -46,7 +46,7 @@ pub struct DropTable {
     pub singles: u32,
 }
 
-const _: () = assert!(size_of::<Control>() == 192);
+const _: () = assert!(size_of::<Control>() == 264);
 
 // SAFETY: `repr(C)`, no padding, and every bit pattern is a value.
 #[cfg(feature = "user")]

@@ -310,7 +310,8 @@ pub fn judge(
         // Of a group the routing table says nothing that counts.
         let is_group = ends.destination.flags & AddressClass::GROUP != 0;
         let is_known = question.place.origin != Origin::WIRE || to == ZoneId::SELF || is_group;
-        if is_known || !cell.allows() {
+        // The routing table calls local what it never forwards.
+        if is_known || !cell.allows() || leaves_its_link(question, ends, to) {
             return concluded(question, ends, to, cell);
         }
         by_address = Some((to, cell));
@@ -344,12 +345,18 @@ fn concluded(
             reason: cell.reason(),
         });
     }
-    let is_between_zones = from != to && from != ZoneId::SELF && to != ZoneId::SELF;
-    let is_link_local = || question.source.is_link_local() || question.destination.is_link_local();
-    if is_between_zones && is_link_local() {
+    if leaves_its_link(question, ends, to) {
         return Err(Dropped::between(from, to, DropReason::LINK_LOCAL));
     }
     Ok(Judgement { from, to, cell })
+}
+
+/// Whether a link-local address is on its way to another zone.
+#[inline(always)]
+fn leaves_its_link(question: &Question, ends: &Ends, to: ZoneId) -> bool {
+    let from = ends.source.zone.zone();
+    let is_between_zones = from != to && from != ZoneId::SELF && to != ZoneId::SELF;
+    is_between_zones && (question.source.is_link_local() || question.destination.is_link_local())
 }
 
 /// All of it at once, for what is no packet: a flow that is judged again, or a

@@ -4,6 +4,8 @@
 //! the element up once, and every table access after that is a plain load. User
 //! space cuts the element into blocks of 512 bytes.
 
+use crate::idle::Idle;
+
 /// What tables are cut into.
 pub type Block = [u16; 256];
 
@@ -59,9 +61,11 @@ pub struct Layout {
     pub port_classes: u32,
     /// For later use; zero.
     pub reserved: u32,
+    /// After how long without a packet flows are over.
+    pub idle: Idle,
 }
 
-const _: () = assert!(size_of::<Layout>() == 72);
+const _: () = assert!(size_of::<Layout>() == 108);
 
 // SAFETY: `repr(C)`, no padding, and every bit pattern is a value.
 #[cfg(feature = "user")]

@@ -21,6 +21,7 @@ pub mod counter;
 pub mod decide;
 pub mod essential;
 pub mod flow;
+pub mod idle;
 pub mod layout;
 pub mod limits;
 pub mod lookup;

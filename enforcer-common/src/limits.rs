@@ -22,28 +22,9 @@ pub const IPV4_OPTION_BYTES: usize = 40;
 /// Trie levels below the 16-bit root that an IPv6 address can need.
 pub const TRIE_LEVELS: usize = 14;
 
-/// Flows that somebody has answered.
+/// Flows that are established, as the object declares the map; the loader sets
+/// what the policy wants.
 pub const FLOWS: u32 = 65_536;
 
-/// Flows that nobody has answered yet.
+/// Flows that are not established yet, likewise.
 pub const FLOWS_NEW: u32 = 65_536;
-
-/// Seconds without a packet after which a flow is forgotten.
-///
-/// RFC 5382 (TCP, at least 2 h 4 min), RFC 4787 (UDP, at least 2 min; 5 min
-/// recommended), RFC 5508 (ICMP, at least 60 s).
-pub mod idle_s {
-    /// TCP after the handshake; what conntrack uses, so that quiet sessions
-    /// of controllers survive.
-    pub const TCP: u32 = 432_000;
-    /// TCP after FIN from both sides or a RST.
-    pub const TCP_CLOSED: u32 = 10;
-    /// UDP with an answer.
-    pub const UDP: u32 = 300;
-    /// ICMP echo with an answer.
-    pub const ICMP: u32 = 60;
-    /// Other protocols with an answer.
-    pub const OTHER: u32 = 600;
-    /// Any flow without an answer.
-    pub const UNANSWERED: u32 = 60;
-}

@@ -43,8 +43,6 @@ pub struct FlowScratch {
     question: Question,
     /// What the tables say of both its ends.
     ends: Ends,
-    /// Why it must stop.
-    drop: Dropped,
 }
 
 /// What the flow table says of a packet.
@@ -85,7 +83,7 @@ pub fn established(
     let side = if is_initiator { entry.from } else { entry.to };
     let is_current = entry.generation == active.layout().generation
         && side == from
-        && !entry.is_over(protocol::TCP.into(), now, active.control.jiffies_per_second);
+        && !entry.is_over(protocol::TCP.into(), true, (now, &active.layout().idle));
     if !is_current {
         return None;
     }
@@ -115,7 +113,7 @@ pub fn pass(seen: &Seen, routes: &Fib, scratch: &mut FlowScratch) -> Result<Slot
                 Known::Flow(cell) => return Ok(cell.slot()),
                 Known::None => break,
                 Known::Stale if judge_again(seen.active, routes, scratch) => {}
-                Known::Stale => return Err(scratch.drop),
+                Known::Stale => break,
             }
         }
     }
@@ -143,7 +141,7 @@ fn ticks() -> u64 {
 #[inline(always)]
 fn known(seen: &Seen, scratch: &mut FlowScratch) -> Result<Known, Dropped> {
     let key = &scratch.key;
-    let (entry, is_answered) = match FLOWS.get_ptr_mut(key) {
+    let (entry, is_established) = match FLOWS.get_ptr_mut(key) {
         Some(entry) => (entry, true),
         None => match FLOWS_NEW.get_ptr_mut(key) {
             Some(entry) => (entry, false),
@@ -154,7 +152,8 @@ fn known(seen: &Seen, scratch: &mut FlowScratch) -> Result<Known, Dropped> {
     // write to it, each field whole: at worst a count is lost.
     let entry = unsafe { &mut *entry };
     let now = ticks() as u32;
-    if entry.is_over(key.protocol, now, seen.active.control.jiffies_per_second) {
+    let limits = &seen.active.layout().idle;
+    if entry.is_over(key.protocol, is_established, (now, limits)) {
         return Ok(Known::None);
     }
     let is_initiator = scratch.entry.initiator_is_low() == entry.initiator_is_low();
@@ -172,19 +171,14 @@ fn known(seen: &Seen, scratch: &mut FlowScratch) -> Result<Known, Dropped> {
     let cell = entry.cell;
     if is_initiator {
         account(&mut entry.initiator, (seen.facts, seen.amount), now);
+        let is_confirmed = entry.responder.packets != 0 && flow::confirms(seen.facts);
+        // Where there is no room, the flow stays where it is.
+        if !is_established && is_confirmed && FLOWS.insert(key, &*entry, BPF_ANY.into()).is_ok() {
+            let _ = FLOWS_NEW.remove(key);
+        }
         return Ok(Known::Flow(cell));
     }
     account(&mut entry.responder, (seen.facts, seen.amount), now);
-    if !is_answered {
-        if FLOWS.insert(key, &*entry, BPF_ANY.into()).is_err() {
-            return Err(Dropped::between(
-                entry.from,
-                entry.to,
-                DropReason::FLOW_TABLE_FULL,
-            ));
-        }
-        let _ = FLOWS_NEW.remove(key);
-    }
     Ok(Known::Flow(cell))
 }
 
@@ -202,8 +196,10 @@ fn belongs(seen: &Seen, entry: &Flow, is_initiator: bool) -> bool {
 }
 
 /// Asks the active policy about a flow that an older one judged, and writes
-/// down what it says; false when the flow must stop, and then the scratch says
-/// why.
+/// down what it says; false when the flow may not go on.
+///
+/// Such a flow is none for as long as this policy holds. Its entry stays, so
+/// that connections outlive a policy that is taken back.
 ///
 /// A function of its own in the kernel: after each apply it runs once a flow.
 #[inline(never)]
@@ -214,16 +210,7 @@ fn judge_again(active: &Active, routes: &Fib, scratch: &mut FlowScratch) -> bool
             renew(FLOWS_NEW.get_ptr_mut(&scratch.key), active, &judgement);
             true
         }
-        Err(drop) => {
-            scratch.drop = drop;
-            // Until the policy is confirmed, the one before may come back, and
-            // its flows with it.
-            if active.control.confirm_until == 0 {
-                let _ = FLOWS.remove(&scratch.key);
-                let _ = FLOWS_NEW.remove(&scratch.key);
-            }
-            false
-        }
+        Err(_) => false,
     }
 }
 
@@ -255,7 +242,7 @@ fn renew(entry: Option<*mut Flow>, active: &Active, judgement: &Judgement) {
 fn account(direction: &mut Direction, (facts, amount): (&Facts, &Amount), now: u32) {
     direction.packets += amount.packets;
     direction.bytes += amount.bytes;
-    direction.tcp_flags |= u32::from(facts.tcp_flags);
+    direction.note(facts.tcp_flags);
     if direction.last_seen != now {
         direction.last_seen = now;
     }

@@ -43,11 +43,11 @@ pub static CONDUIT_COUNTERS: PerCpuArray<ConduitCell, 1> = PerCpuArray::new();
 #[btf_map(name = "drop_counters")]
 pub static DROP_COUNTERS: PerCpuArray<DropCell, 1> = PerCpuArray::new();
 
-/// Flows that somebody has answered.
+/// Flows that are established: answered, and confirmed by their initiator.
 #[btf_map(name = "flows")]
 pub static FLOWS: LruHashMap<FlowKey, Flow, { limits::FLOWS as usize }> = LruHashMap::new();
 
-/// Flows that nobody has answered yet.
+/// Flows that are not established yet.
 #[btf_map(name = "flows_new")]
 pub static FLOWS_NEW: LruHashMap<FlowKey, Flow, { limits::FLOWS_NEW as usize }> = LruHashMap::new();
 

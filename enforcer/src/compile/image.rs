@@ -14,7 +14,7 @@ pub struct Image {
     /// The tables, cut into blocks.
     pub blocks: Vec<Block>,
     /// Where each table begins, in half-words from the first of `blocks`; its
-    /// generation is 0.
+    /// generation is 0, and limits of idle flows are in seconds.
     pub layout: Layout,
     /// The name of every zone id, also of zones that only earlier policies had.
     pub zones: BTreeMap<u16, String>,

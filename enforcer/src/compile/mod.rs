@@ -13,7 +13,9 @@ mod coverage;
 mod devices;
 mod enforced;
 mod equals;
+mod flows;
 mod hash;
+mod idle;
 mod image;
 mod interner;
 mod links;
@@ -64,7 +66,7 @@ pub fn compile(
     let addresses = Addresses::new(&claims, machine);
     let sources = Sources::new(&claims, &addresses, &links)?;
     let services = Services::new(policy)?;
-    let rows = Rows::new(policy, &services, &numbers);
+    let rows = Rows::new(policy, (&sources, &services), &numbers);
     let (rows, ()) = both(rows, unsupported::refuse(policy))?;
     let judged = enforced::judged(&hooks, &devices);
     let parts = Parts {
@@ -75,7 +77,8 @@ pub fn compile(
         rows,
         zone_ids: numbers.zone_ids(),
     };
-    let (blocks, layout) = tables::lay_out(parts)?;
+    let (blocks, mut layout) = tables::lay_out(parts)?;
+    layout.idle = idle::seconds(&policy.limits.idle);
     *numbering = numbers;
     Ok(Image {
         blocks,

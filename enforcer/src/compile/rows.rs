@@ -10,10 +10,12 @@ use enforcer_common::zone::ZoneId;
 
 use super::coverage::{Coverage, Rank, by_strength};
 use super::equals::Equals;
+use super::flows::Flows;
 use super::interner::Interner;
 use super::numbering::Numbering;
 use super::services::Services;
 use super::size::{MAX_BLOCKS, room_for};
+use super::sources::Sources;
 use crate::policy::model::{Action, ZoneRef};
 use crate::policy::{Findings, Policy};
 
@@ -32,7 +34,7 @@ impl Rows {
     /// Finds what decides of every pair of zones and port class.
     pub(super) fn new(
         policy: &Policy,
-        services: &Services,
+        (sources, services): (&Sources, &Services),
         numbering: &Numbering,
     ) -> Result<Self, Findings> {
         let zone_ids = numbering.zone_ids() as usize;
@@ -67,7 +69,7 @@ impl Rows {
             }
         }
         equals.finish()?;
-        Ok(table.finish(&rows, zone_ids))
+        Ok(table.finish(&rows, zone_ids, sources))
     }
 }
 
@@ -156,14 +158,18 @@ impl<'s> Table<'s> {
     }
 
     /// The tables, from the row of every pair of zone ids.
-    fn finish(self, pairs: &[usize], zone_ids: usize) -> Rows {
+    fn finish(self, pairs: &[usize], zone_ids: usize, sources: &Sources) -> Rows {
         let rows = self.rows.into_values();
         let allows = |row: &Vec<u32>| row.iter().any(|cell| Cell(*cell).allows());
-        let allows: Vec<bool> = rows.iter().map(allows).collect();
+        let by_row: Vec<bool> = rows.iter().map(allows).collect();
+        let flows = Flows::new(
+            pairs.iter().map(|row| by_row[*row]).collect(),
+            (zone_ids, sources.seen_elsewhere()),
+        );
         let pair = |(index, row): (usize, &usize)| {
             let (from, to) = (index / zone_ids, index % zone_ids);
-            let answers = pairs[to * zone_ids + from];
-            Pair::new(*row as u32, !allows[*row] && !allows[answers]).0
+            let stateless = flows.are_impossible(ZoneId(from as u16), ZoneId(to as u16));
+            Pair::new(*row as u32, stateless).0
         };
         Rows {
             pairs: pairs.iter().enumerate().map(pair).collect(),

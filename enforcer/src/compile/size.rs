@@ -62,9 +62,9 @@ pub struct Memory {
     pub conduit_counters: u64,
     /// Cells by zones and reason, for each possible CPU.
     pub drop_counters: u64,
-    /// Flows that somebody has answered.
+    /// Flows that are established.
     pub flows: u64,
-    /// Flows that nobody has answered yet.
+    /// Flows that are not established yet.
     pub flows_new: u64,
 }
 

@@ -1,7 +1,7 @@
 //! Source zones by link and address, and classes of both: links and addresses
 //! that no look-up tells apart share one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use enforcer_common::cell::{AddressClass, SourceCell};
 use enforcer_common::layout::{HALF_WORDS, LinkEntry};
@@ -81,6 +81,24 @@ impl Sources {
             failsafes,
             cells: rows.concat(),
         })
+    }
+}
+
+impl Sources {
+    /// For each zone that an address has as a destination, the other zones that
+    /// it can have as a source: where it is seen on a link that the entry with
+    /// its longest prefix does not take in.
+    pub(super) fn seen_elsewhere(&self) -> BTreeMap<ZoneId, BTreeSet<ZoneId>> {
+        let mut elsewhere: BTreeMap<ZoneId, BTreeSet<ZoneId>> = BTreeMap::new();
+        for row in self.cells.chunks(self.known.len().max(1)) {
+            for (class, cell) in self.known.iter().zip(row) {
+                let (home, cell) = (ZoneId(class.destination), SourceCell(*cell));
+                if cell.zone() != home && !cell.is_spoofed() {
+                    elsewhere.entry(home).or_default().insert(cell.zone());
+                }
+            }
+        }
+        elsewhere
     }
 }
 

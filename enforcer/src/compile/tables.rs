@@ -1,6 +1,7 @@
 //! All tables of a policy, one after the other.
 
 use enforcer_common::cell::AddressClass;
+use enforcer_common::idle::Idle;
 use enforcer_common::layout::{Block, Layout, LinkEntry};
 use ipnet::IpNet;
 
@@ -69,6 +70,7 @@ pub(super) fn lay_out(parts: Parts) -> Result<(Vec<Block>, Layout), Findings> {
         rows: blocks.words(&rows.cells),
         port_classes: services.failsafes.len() as u32,
         reserved: 0,
+        idle: Idle::default(),
     };
     let blocks = blocks.into_inner();
     room_for(blocks.len(), "blocks of tables", MAX_BLOCKS)?;

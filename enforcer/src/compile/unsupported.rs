@@ -1,7 +1,7 @@
 //! What the policy language has and this build does not act on yet: refused,
 //! never ignored.
 
-use crate::policy::model::{Action, Conduit, Mode, Zone};
+use crate::policy::model::{Action, Conduit, Limits, Mode, Zone};
 use crate::policy::{Diagnostic, DiagnosticKind, Findings, Policy, Span};
 
 /// Refuses a policy that asks for more than tables and programs can do.
@@ -26,8 +26,11 @@ pub(super) fn refuse(policy: &Policy) -> Result<(), Findings> {
         missing(conduit.rate.is_some(), "rate", *span);
         missing(conduit.log.is_some(), "log", *span);
     }
-    let limits = policy.limits != Default::default();
-    missing(limits, "limits", Span::default());
+    let Limits {
+        flows, flows_new, ..
+    } = Limits::default();
+    let is_of_another_size = (policy.limits.flows, policy.limits.flows_new) != (flows, flows_new);
+    missing(is_of_another_size, "limits.flows", Span::default());
     match findings.is_empty() {
         true => Ok(()),
         false => Err(findings.into_iter().collect()),

@@ -32,7 +32,7 @@ pub struct Capacity {
 pub struct Tables<'a> {
     /// Blocks, from the first of the policy.
     pub blocks: &'a [Block],
-    /// Where each table lies among them.
+    /// Where each table lies among them; limits of idle flows are in seconds.
     pub layout: &'a Layout,
     /// Names of the zones by number.
     pub zones: &'a BTreeMap<u16, String>,
@@ -184,6 +184,7 @@ impl Maps {
         self.drops.label(&control.drops, tables.zones)?;
         let layout = Layout {
             generation,
+            idle: tables.layout.idle.times(control.jiffies_per_second),
             ..*tables.layout
         };
         self.write_layout(slot, layout);

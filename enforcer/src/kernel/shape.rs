@@ -54,9 +54,9 @@ impl Shape {
     pub const CONDUITS: Self = Self::array::<ConduitCell>("conduit_counters", MapType::PerCpuArray);
     /// What was dropped.
     pub const DROPS: Self = Self::array::<DropCell>("drop_counters", MapType::PerCpuArray);
-    /// Flows that somebody has answered.
+    /// Flows that are established.
     pub const FLOWS: Self = Self::flows("flows");
-    /// Flows that nobody has answered yet.
+    /// Flows that are not established yet.
     pub const FLOWS_NEW: Self = Self::flows("flows_new");
 
     /// Every map that is pinned.

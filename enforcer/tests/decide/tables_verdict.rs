@@ -333,11 +333,7 @@ fn another_policy_judges_known_flows_again() {
             (14, internet, office, tcp(443, 7, frames::ACK)),
             "pass any-wan",
         ),
-        // What is not allowed any more stops in both directions, and for good.
-        (
-            (12, plant, office, echo(0)),
-            "no-conduit office plant (no-conduit)",
-        ),
+        // What is not allowed any more is no flow.
         ((12, plant, office, echo(0)), "pass errors"),
         (
             (11, office, plant, echo(8)),

@@ -55,6 +55,11 @@ fn a_withdrawn_permission_stops_an_open_connection() {
         shell.set_patience(Duration::from_millis(700)).unwrap();
         let error = shell.exchange(b"after").unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "{family:?}");
+
+        // Allowed again, it goes on where it stopped.
+        net.apply(&policy(&[WEB, SHELL]));
+        shell.set_patience(Duration::from_secs(10)).unwrap();
+        shell.exchange(b"after").unwrap();
     }
     assert!(net.drops("office", "plant", "no-conduit") > 0);
 }

@@ -230,3 +230,36 @@ fn pairs_hold_state_where_either_side_may_speak() {
         assert_eq!(compiled.is_stateless(from, to), want, "{from} {to}");
     }
 }
+
+/// An answer is addressed to the zone of the prefix, even if its initiator was
+/// seen on a link that belongs to another zone.
+#[test]
+fn pairs_hold_state_where_the_initiator_may_be_seen_elsewhere() {
+    let compiled = super::compiled(
+        "zones:
+  a: { match: { vlan: 30, prefix: 10.1.0.0/16 } }
+  b: { match: { interface: eth0 } }
+  c: { match: { interface: eth1, prefix: 10.3.0.0/16 } }
+  d: { match: { interface: eth2, prefix: 10.4.0.0/16 } }
+conduits:
+  - { id: C1, from: b, to: c, services: tcp/80 }
+  - { id: C2, from: unknown, to: d, services: tcp/80 }",
+    );
+    assert_eq!(compiled.source(10, "", "10.1.0.9"), "b");
+    assert_eq!(compiled.destination("10.1.0.9"), "a");
+    let cases = [
+        // Answers of C1 to `b`, as far as the addresses are those of `a`.
+        ("c", "a", false),
+        ("c", "b", false),
+        ("a", "c", true),
+        ("c", "d", true),
+        // Answers of C2: addresses of any zone may be seen where no program is.
+        ("d", "a", false),
+        ("d", "c", false),
+        ("a", "d", true),
+        ("c", "d", true),
+    ];
+    for (from, to, want) in cases {
+        assert_eq!(compiled.is_stateless(from, to), want, "{from} {to}");
+    }
+}

@@ -30,9 +30,9 @@ pub struct Flow {
     /// Id of the conduit or built-in rule that lets it pass.
     pub counted: String,
     generation: usize,
-    /// What its initiator, and its responder, have said: all TCP flags.
+    /// What its initiator, and its responder, have said: all TCP flags, and
+    /// RST if it was in the last segment.
     flags: [u8; 2],
-    is_answered: bool,
 }
 
 /// A packet that may open a flow, and where it came in.
@@ -85,13 +85,6 @@ impl History {
         flow.generation != self.generation
     }
 
-    /// Whether a packet is a TCP segment amid a flow that has been answered and
-    /// that the present policy lets pass.
-    pub fn is_amid(&self, flow: &Flow, packet: &Opening) -> bool {
-        let is_tcp = matches!(packet.content.transport, Transport::Tcp { .. });
-        is_tcp && !packet.content.opens_tcp() && flow.is_answered && !self.is_stale(flow)
-    }
-
     /// Records a flow in place of the one that has the same ends.
     pub fn open(&mut self, opening: Opening, from: ZoneRef, to: ZoneRef, counted: &str) {
         let Some(key) = opening.key() else {
@@ -99,7 +92,6 @@ impl History {
         };
         let flow = Flow {
             flags: [opening.content.tcp_flags(), 0],
-            is_answered: false,
             opening,
             from,
             to,
@@ -121,15 +113,8 @@ impl History {
     /// Notes what the side of a flow that a packet is from has said.
     pub fn note(&mut self, packet: &Opening, side: Side) {
         if let Some(flow) = self.flow(packet) {
-            flow.flags[side as usize] |= packet.content.tcp_flags();
-            flow.is_answered |= side == Side::Responder;
-        }
-    }
-
-    /// Forgets the flow that a packet belongs to.
-    pub fn forget(&mut self, packet: &Opening) {
-        if let Some(key) = packet.key() {
-            self.flows.remove(&key);
+            let said = &mut flow.flags[side as usize];
+            *said = *said & !0x04 | packet.content.tcp_flags();
         }
     }
 

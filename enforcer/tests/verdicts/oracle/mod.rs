@@ -15,7 +15,7 @@ use crate::world::{Route, World};
 pub use flows::History;
 use flows::{Opening, Side};
 use packet::{Datagram, ICMPV6, Payload, Transport, UDP};
-use rules::{Verdict, allows_anything, covers_service};
+use rules::{Verdict, covers_service};
 use zones::{Link, is_group, is_link_local, source_zone, zone_by_address, zone_by_route};
 
 /// The verdict on a packet and how it is counted.
@@ -92,26 +92,14 @@ impl Router<'_> {
         history: &mut History,
     ) -> Option<Expected> {
         let (flow, side) = history.find(packet)?;
-        let to = zone_by_address(self.policy, self.world, packet.destination);
-        if let Some(to) = to.filter(|_| !history.is_amid(flow, packet)) {
-            let allows = |from, to| allows_anything(self.policy, from, to);
-            if !allows(from, to) && !allows(to, from) {
-                // No flow can exist between the two zones.
-                return None;
-            }
-        }
         if history.is_stale(flow) {
             let opening = flow.opening.asked_again();
             let verdict = self
                 .source(&opening)
                 .and_then(|from| self.ask(&opening, from));
-            match verdict {
-                Ok(now) => history.renew(packet, now.from, now.to, &now.counted),
-                Err(drop) => {
-                    history.forget(packet);
-                    return Some(drop);
-                }
-            }
+            // What may not go on is no flow for as long as the policy says so.
+            let now = verdict.ok()?;
+            history.renew(packet, now.from, now.to, &now.counted);
         }
         let (flow, _) = history.find(packet)?;
         let recorded = match side {
@@ -146,15 +134,15 @@ impl Router<'_> {
         let mut to = zone_by_address(self.policy, self.world, destination)
             .unwrap_or_else(|| zone_by_route(self.policy, self.world, source, destination));
         let mut verdict = Verdict::of(self.policy, &packet.content, from, to);
-        let may_be_local = to != ZoneRef::SelfZone && !is_group(destination);
-        if verdict.passes && may_be_local && self.world.route(source, destination) == Route::Local {
-            to = ZoneRef::SelfZone;
-            verdict = Verdict::of(self.policy, &packet.content, from, to);
-        }
         let stays_on_link = is_link_local(source) || is_link_local(destination);
         let is_between_zones = from != to && from != ZoneRef::SelfZone && to != ZoneRef::SelfZone;
         if verdict.passes && stays_on_link && is_between_zones {
             return Err(self.dropped("link-local", from, Some(to)));
+        }
+        let may_be_local = to != ZoneRef::SelfZone && !is_group(destination);
+        if verdict.passes && may_be_local && self.world.route(source, destination) == Route::Local {
+            to = ZoneRef::SelfZone;
+            verdict = Verdict::of(self.policy, &packet.content, from, to);
         }
         let counted = verdict.counted;
         if verdict.passes {

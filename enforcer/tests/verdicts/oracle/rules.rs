@@ -5,7 +5,7 @@ use enforcer::policy::Policy;
 use enforcer::policy::model::{Action, Conduit, Endpoints, ZoneRef};
 use enforcer::policy::service::{IcmpFamily, Service, Transport as PortProtocol};
 
-use super::packet::{ICMP, ICMPV6, Ports, SCTP, TCP, Transport, UDP};
+use super::packet::{ICMP, ICMPV6, SCTP, TCP, Transport, UDP};
 
 /// What the policy says of a packet between two zones.
 #[derive(Clone, Debug)]
@@ -67,64 +67,6 @@ fn default_action(policy: &Policy, from: ZoneRef, to: ZoneRef) -> (Action, &'sta
         ZoneRef::SelfZone => (policy.defaults.self_out, "self-out"),
         _ => (Action::Drop, "no-conduit"),
     }
-}
-
-/// Whether the policy lets anything at all pass from one zone to another.
-pub fn allows_anything(policy: &Policy, from: ZoneRef, to: ZoneRef) -> bool {
-    let joining: Vec<&Conduit> = policy
-        .conduits
-        .iter()
-        .filter(|conduit| joins(conduit, from, to))
-        .collect();
-    let has = |action| joining.iter().any(|conduit| conduit.action == action);
-    match default_action(policy, from, to) {
-        (Action::Allow, _) if !has(Action::Drop) => true,
-        (Action::Drop, _) if !has(Action::Allow) => false,
-        _ => one_of_each_kind(&joining)
-            .iter()
-            .any(|content| Verdict::of(policy, content, from, to).passes),
-    }
-}
-
-/// One example of all that the services of some conduits tell apart.
-fn one_of_each_kind(conduits: &[&Conduit]) -> Vec<Content> {
-    let mut ports = vec![0];
-    let mut codes = vec![0];
-    for service in conduits.iter().flat_map(|conduit| &conduit.services) {
-        match *service {
-            Service::Ports(_, range) => ports.extend([range.start(), range.end().wrapping_add(1)]),
-            Service::Icmp(_, _, Some(code)) => codes.extend([code, code.wrapping_add(1)]),
-            _ => {}
-        }
-    }
-    let mut examples = Vec::new();
-    for protocol in 0..=255 {
-        let mut add = |transport| {
-            examples.push(Content {
-                protocol,
-                transport,
-            })
-        };
-        match protocol {
-            TCP | UDP | SCTP => ports.iter().for_each(|port| {
-                add(Transport::Ports(Ports {
-                    source: 0,
-                    destination: *port,
-                }));
-            }),
-            ICMP | ICMPV6 => (0..=255).for_each(|kind| {
-                codes.iter().for_each(|code| {
-                    add(Transport::Icmp {
-                        kind,
-                        code: *code,
-                        id: 0,
-                    })
-                });
-            }),
-            _ => add(Transport::Other),
-        }
-    }
-    examples
 }
 
 /// Whether a conduit speaks of traffic from one zone to another. `any` stands
