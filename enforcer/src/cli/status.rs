@@ -56,6 +56,14 @@ fn summary(status: &Found) -> String {
         table.row([interface.name.clone(), mode, ingress, egress]);
     }
     text.push_str(&table.render());
+    for interface in &status.interfaces {
+        for owner in &interface.before_ours {
+            text.push_str(&format!(
+                "\nWARNING: on {} the TC egress program {owner} runs before ours, and may let packets out: see `enforcer doctor`\n",
+                interface.name
+            ));
+        }
+    }
     if !status.without_programs.is_empty() {
         let names = status.without_programs.join(", ");
         text.push_str(&format!("\ninterfaces without programs: {names}\n"));
@@ -106,6 +114,7 @@ fn interface(interface: &InterfaceStatus) -> Value {
         "ifindex": interface.ifindex,
         "hook": mode(interface.ingress),
         "programs": programs.collect::<Vec<_>>(),
+        "before_ours": interface.before_ours.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 

@@ -31,12 +31,13 @@ mod tests;
 mod trie;
 mod unsupported;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 pub use image::Image;
 pub use machine::Machine;
 pub use numbering::Numbering;
 
+use crate::policy::model::Hook;
 use crate::policy::{Findings, Policy};
 use addresses::Addresses;
 use claims::Claims;
@@ -89,10 +90,9 @@ pub fn compile(
     })
 }
 
-/// The interfaces that get programs, by index.
-pub fn enforced(policy: &Policy, machine: &Machine) -> Result<BTreeSet<u32>, Findings> {
-    let hooks = enforced::hooks(policy, &Devices::new(machine))?;
-    Ok(hooks.into_keys().collect())
+/// The interfaces that get programs, by index, and on which hook.
+pub fn hooks(policy: &Policy, machine: &Machine) -> Result<BTreeMap<u32, Hook>, Findings> {
+    enforced::hooks(policy, &Devices::new(machine))
 }
 
 /// Both results, or the findings of both.

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::kernel::inspect;
 use crate::kernel::links::{self, Attached, Point, Side};
 use crate::kernel::maps::Capacity;
 use crate::kernel::netlink::{Interface, Netlink};
+use crate::kernel::owner::{Owner, Owners};
 use crate::kernel::probe::{self, Program};
 
 use super::error::ControllerError;
@@ -46,6 +48,9 @@ pub struct InterfaceStatus {
     pub ingress: IngressMode,
     /// The programs.
     pub programs: Vec<(Side, Program)>,
+    /// Programs of others that see what goes out before ours does, and may let
+    /// it pass.
+    pub before_ours: Vec<Owner>,
 }
 
 /// Where an ingress program runs.
@@ -100,6 +105,7 @@ fn enforced(
         found.push(InterfaceStatus {
             name: now.map_or(&enforced.name, |one| &one.name).clone(),
             ifindex: enforced.ifindex,
+            before_ours: before_ours(enforced.ifindex, &here),
             ingress: ingress_mode(&here, now),
             programs: here
                 .iter()
@@ -120,6 +126,19 @@ fn ingress_mode(here: &[(&Attached, &Program)], now: Option<&Interface>) -> Ingr
         (Some(_), Some(_)) => IngressMode::Driver,
         _ => IngressMode::Missing,
     }
+}
+
+fn before_ours(ifindex: u32, here: &[(&Attached, &Program)]) -> Vec<Owner> {
+    let order = inspect::egress(ifindex);
+    let mut ours = here.iter().filter(|(one, _)| one.side() == Side::Egress);
+    let ours = ours.next().map(|(_, program)| program.id);
+    let place = order.iter().position(|one| Some(one.program_id) == ours);
+    let before = &order[..place.unwrap_or(0)];
+    if before.is_empty() {
+        return Vec::new();
+    }
+    let owners = Owners::gather();
+    before.iter().map(|one| owners.of(one.program_id)).collect()
 }
 
 fn without_programs(interfaces: &[Interface], attached: &[Attached]) -> Vec<String> {

@@ -9,6 +9,7 @@ use aya::programs::ProgramError;
 
 use super::btf::BadObject;
 use super::links::Hook;
+use super::owner::{Owner, Slot};
 
 /// What can go wrong between this program and the kernel.
 #[derive(Debug, thiserror::Error)]
@@ -112,15 +113,15 @@ pub enum KernelError {
     },
     /// Another program has the only place there is.
     #[error(
-        "interface {interface} already runs the XDP program `{name}` (id {id}), and an interface takes one only: detach it first (`ip link set dev {interface} xdp off`, or the tool it belongs to)"
+        "interface {interface} already runs the XDP program {owner}, and an interface takes one only; to detach it: {}", .owner.removal(.interface, *.slot)
     )]
     SlotTaken {
         /// Name of the interface.
         interface: String,
-        /// Id of the program.
-        id: u32,
-        /// Its name.
-        name: String,
+        /// The other program.
+        owner: Box<Owner>,
+        /// Where it runs.
+        slot: Slot,
     },
     /// The driver has no XDP.
     #[error(

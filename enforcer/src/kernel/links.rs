@@ -20,6 +20,7 @@ use super::error::KernelError;
 use super::filter;
 use super::netlink::Interface;
 use super::object::{EGRESS, INGRESS, XDP};
+use super::owner::Owners;
 use super::pins::{Pins, failed, names_in, remove_file};
 use super::probe;
 use super::set::Set;
@@ -221,11 +222,11 @@ fn refused(hook: Hook, interface: &Interface, source: io::Error) -> KernelError 
             action: "attaching programs",
         },
         (Hook::Xdp | Hook::XdpGeneric, Some(libc::EBUSY | libc::EEXIST)) => {
-            match probe::xdp_owner(interface) {
-                Some(owner) => KernelError::SlotTaken {
+            match interface.xdp_program() {
+                Some((id, slot)) => KernelError::SlotTaken {
                     interface: name(),
-                    id: owner.id,
-                    name: owner.name,
+                    owner: Box::new(Owners::gather().of(id)),
+                    slot,
                 },
                 None => KernelError::Attach {
                     hook,

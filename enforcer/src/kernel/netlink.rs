@@ -3,6 +3,7 @@
 //! Asked by netlink: `/sys/class/net` shows the namespace of whoever mounted
 //! it, which need not be ours.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -17,6 +18,8 @@ use rtnetlink::{Error, Handle, RouteMessageBuilder};
 use tokio::runtime::{Builder, Runtime};
 
 use super::error::KernelError;
+use super::filter;
+use super::owner::Slot;
 
 /// One interface, as the kernel describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,6 +52,15 @@ pub struct Interface {
     pub xdp_generic: Option<u32>,
     /// Id of the XDP program in the hardware.
     pub xdp_hardware: Option<u32>,
+}
+
+impl Interface {
+    /// Id of its XDP program, whosever it is, and where that runs.
+    pub fn xdp_program(&self) -> Option<(u32, Slot)> {
+        let in_driver = self.xdp_driver.or(self.xdp_hardware);
+        let in_driver = in_driver.map(|id| (id, Slot::Xdp));
+        in_driver.or_else(|| Some((self.xdp_generic?, Slot::XdpGeneric)))
+    }
 }
 
 /// One address of this machine.
@@ -151,6 +163,25 @@ impl Netlink {
             Err(Error::NetlinkError(_)) => Ok(None),
             Err(error) => Err(KernelError::Netlink("TC filters", Box::new(error))),
         }
+    }
+
+    /// Priorities of the TC egress filters of others.
+    pub fn foreign_egress_filters(&self, ifindex: u32) -> Vec<u16> {
+        let filters = self.handle.traffic_filter(ifindex as i32).get().egress();
+        // Without a qdisc there is nothing to list.
+        let filters = self
+            .runtime
+            .block_on(collect(filters.execute()))
+            .unwrap_or_default();
+        // Besides the filters the kernel lists what holds them, as number 0.
+        let foreign = filters.iter().filter(|filter| {
+            let handle = u32::from(filter.header.handle);
+            handle != 0 && handle != filter::HANDLE
+        });
+        let priorities: BTreeSet<u16> = foreign
+            .map(|filter| (filter.header.info >> 16) as u16)
+            .collect();
+        priorities.into_iter().collect()
     }
 
     fn run<T>(

@@ -10,7 +10,6 @@ use aya::programs::loaded_programs;
 use aya::util::KernelVersion;
 
 use super::error::KernelError;
-use super::netlink::Interface;
 
 /// A program in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,19 +44,6 @@ pub fn program_at(path: &Path) -> Result<Program, KernelError> {
     Ok(described(info))
 }
 
-/// The XDP program of an interface.
-pub fn xdp_owner(interface: &Interface) -> Option<Program> {
-    let id = interface
-        .xdp_driver
-        .or(interface.xdp_generic)
-        .or(interface.xdp_hardware)?;
-    Some(program(id).unwrap_or(Program {
-        id,
-        name: "?".to_owned(),
-        tag: String::new(),
-    }))
-}
-
 fn described(info: ProgramInfo) -> Program {
     Program {
         id: info.id(),
@@ -75,6 +61,34 @@ pub fn sysctl(name: &str) -> Option<String> {
 /// Whether the running kernel is at least this version.
 pub fn is_at_least(major: u8, minor: u8) -> bool {
     KernelVersion::current().is_ok_and(|running| running >= KernelVersion::new(major, minor, 0))
+}
+
+/// Major and minor version of the running kernel; zeroes if it does not tell.
+pub fn version() -> (u32, u32) {
+    let release = release().unwrap_or_default();
+    let mut numbers = release.split('.').map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// Most bytes that this process may lock in memory; `None` for no limit.
+pub fn memlock() -> Option<u64> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max locked memory"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Tables of iptables in its older form, such as `ip filter`.
+pub fn legacy_iptables() -> Vec<String> {
+    let mut tables = Vec::new();
+    for (family, file) in [("ip", "ip_tables_names"), ("ip6", "ip6_tables_names")] {
+        // `/proc/net` leads to the namespace of the thread that reads it.
+        let names = fs::read_to_string(Path::new("/proc/thread-self/net").join(file));
+        let names = names.unwrap_or_default();
+        tables.extend(names.lines().map(|name| format!("{family} {name}")));
+    }
+    tables
 }
 
 /// Version of the running kernel, as it calls itself.

@@ -15,11 +15,13 @@ use aya_obj::generated::{bpf_attach_type, bpf_cmd};
 /// # Safety
 ///
 /// `repr(C)` without padding, and the layout that the command expects.
-unsafe trait Arguments {
+pub(super) unsafe trait Arguments {
+    /// The command.
     const COMMAND: bpf_cmd;
 }
 
-fn bpf<A: Arguments>(arguments: &mut A) -> io::Result<i32> {
+/// Calls `bpf(2)`.
+pub(super) fn bpf<A: Arguments>(arguments: &mut A) -> io::Result<i32> {
     // SAFETY: the pointer is that of arguments as large as said, which live
     // through the call.
     let result = unsafe {
@@ -36,7 +38,8 @@ fn bpf<A: Arguments>(arguments: &mut A) -> io::Result<i32> {
     }
 }
 
-fn fd_of(result: i32) -> OwnedFd {
+/// The descriptor that a command has returned.
+pub(super) fn fd_of(result: i32) -> OwnedFd {
     // SAFETY: the kernel has just returned this descriptor to us alone.
     unsafe { OwnedFd::from_raw_fd(result) }
 }
@@ -242,7 +245,8 @@ unsafe impl Arguments for ReadInfo {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LinkInfo {
     kind: u32,
-    id: u32,
+    /// Id of the link.
+    pub id: u32,
     /// Id of the program that the link attaches.
     pub program_id: u32,
     padding: u32,

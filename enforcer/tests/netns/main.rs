@@ -10,6 +10,7 @@ mod counters;
 mod crash;
 mod daemon;
 mod detach;
+mod doctor;
 mod failing_apply;
 mod flows;
 mod follow;
