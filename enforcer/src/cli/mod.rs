@@ -11,6 +11,7 @@ mod doctor;
 mod exit;
 mod explain;
 mod output;
+mod pickup;
 mod run;
 mod status;
 mod time;
@@ -59,6 +60,7 @@ enum Command {
     Explain(explain::Explain),
     Detach(detach::Detach),
     Doctor(doctor::Doctor),
+    Pickup(pickup::Pickup),
     Run(run::Run),
     Completions(completions::Completions),
 }
@@ -81,6 +83,7 @@ pub fn run() -> ExitCode {
         Command::Explain(explain) => explain.run(&instance),
         Command::Detach(detach) => detach.run(&instance),
         Command::Doctor(doctor) => doctor.run(&instance),
+        Command::Pickup(pickup) => pickup.run(&instance),
         Command::Run(run) => run.run(&instance),
         Command::Completions(completions) => completions.run(),
     };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aya::maps::MapData;
 use enforcer_common::control::{Control, DropTable};
@@ -129,10 +130,7 @@ impl Maps {
     pub fn enforce(&self, tables: &Tables<'_>) -> bool {
         let control = self.control();
         let active = active_slot(&control);
-        let layout = Layout {
-            generation: control.slots[active].generation,
-            ..*tables.layout
-        };
+        let layout = staged(tables, control.slots[active].generation, &control);
         let first = self.capacity.blocks as usize * active;
         control.slots[active] == layout && self.tables.holds(first, tables.blocks)
     }
@@ -182,16 +180,19 @@ impl Maps {
         }
         self.conduits.label(tables.slots)?;
         self.drops.label(&control.drops, tables.zones)?;
-        let layout = Layout {
-            generation,
-            idle: tables.layout.idle.times(control.jiffies_per_second),
-            ..*tables.layout
-        };
-        self.write_layout(slot, layout);
+        self.write_layout(slot, staged(tables, generation, &control));
         Ok(Staged {
             slot: slot as u32,
             generation,
         })
+    }
+
+    /// TCP segments in mid-stream may open a flow until this tick.
+    pub(super) fn set_pickup_until(&self, tick: u64) {
+        // SAFETY: the word is mapped and aligned, for as long as `self` lives,
+        // and both sides access it as a whole.
+        let until = unsafe { AtomicU64::from_ptr(&raw mut (*self.control_element()).pickup_until) };
+        until.store(tick, Ordering::Release);
     }
 
     fn write_layout(&mut self, slot: usize, layout: Layout) {
@@ -221,6 +222,15 @@ pub struct Clock {
     pub ticks_per_second: u32,
     /// Until this tick TCP segments in mid-stream may open a flow.
     pub pickup_until: u64,
+}
+
+/// The layout of a policy as the programs see it.
+fn staged(tables: &Tables<'_>, generation: u32, control: &Control) -> Layout {
+    Layout {
+        generation,
+        idle: tables.layout.idle.times(control.jiffies_per_second),
+        ..*tables.layout
+    }
 }
 
 fn active_slot(control: &Control) -> usize {

@@ -142,6 +142,14 @@ impl Set {
         clock::now_ticks(&ticks)
     }
 
+    /// From now on and for as long as `window`, TCP segments in mid-stream may
+    /// open a flow where a conduit allows it.
+    pub fn pick_up(&self, window: Duration) -> Result<(), KernelError> {
+        let ticks = window.as_secs() * u64::from(self.maps.control().jiffies_per_second);
+        self.maps.set_pickup_until(self.now_ticks()? + ticks);
+        Ok(())
+    }
+
     /// Whether its programs are those inside this executable.
     pub fn is_of_this_build(&self) -> bool {
         let build = fs::read_link(self.folder.join(BUILD));

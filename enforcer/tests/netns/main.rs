@@ -17,6 +17,7 @@ mod follow;
 mod foreign;
 mod hooks;
 mod network;
+mod pickup;
 mod plain;
 mod router;
 mod stream;
