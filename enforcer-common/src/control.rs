@@ -18,12 +18,14 @@ pub struct Control {
     pub confirm_until: u64,
     /// Slot of the policy before the active one, or [`Control::OPEN`].
     pub previous: u32,
-    /// For later use; zero.
-    pub reserved: u32,
+    /// Blocks that each policy takes, from the first of its element.
+    pub used_blocks: [u32; 2],
     /// Shape of `drop_counters`.
     pub drops: DropTable,
     /// The tables of both policies.
     pub slots: [Layout; 2],
+    /// For later use; zero.
+    pub reserved: u32,
 }
 
 impl Control {
@@ -46,7 +48,7 @@ pub struct DropTable {
     pub singles: u32,
 }
 
-const _: () = assert!(size_of::<Control>() == 264);
+const _: () = assert!(size_of::<Control>() == 272);
 
 // SAFETY: `repr(C)`, no padding, and every bit pattern is a value.
 #[cfg(feature = "user")]

@@ -33,7 +33,8 @@ conduits:
 fn every_command_explains_itself_with_examples() {
     let help = succeeded(&run(&["--help"]));
     let commands = [
-        "check", "apply", "status", "counters", "explain", "detach", "doctor",
+        "check", "apply", "confirm", "rollback", "status", "counters", "explain", "detach",
+        "doctor",
     ];
     for command in commands {
         assert!(help.contains(&format!("\n  {command} ")), "{command}");

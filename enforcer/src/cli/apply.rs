@@ -1,11 +1,12 @@
 //! `enforcer apply`
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::json;
 
-use crate::controller::{self, Applied, ControllerError, Instance};
-use crate::policy::Source;
+use crate::controller::{self, Applied, ApplyOptions, ControllerError, Instance};
+use crate::policy::{Source, duration};
 
 use super::exit::Exit;
 use super::output;
@@ -19,10 +20,20 @@ use super::output;
 #[command(after_help = "\
 Examples:
   sudo enforcer apply /etc/enforcer/policy.yaml
+  sudo enforcer apply --confirm 60s policy.yaml    back as it was in a minute ...
+  sudo enforcer confirm                            ... unless you can say this
   sudo enforcer apply --json policy.yaml | jq .generation")]
 pub struct Apply {
     /// Policy file.
     policy: PathBuf,
+    /// Go back to what is in force now unless `enforcer confirm` comes within
+    /// this time (30s, 5min, 1h). The kernel keeps the deadline: it holds even if
+    /// everything else is dead.
+    #[arg(long, value_name = "TIME", value_parser = confirmable)]
+    confirm: Option<Duration>,
+    /// Drop nothing: count what would be dropped, under the reason `audit`.
+    #[arg(long)]
+    audit: bool,
     /// Print what was done as JSON.
     #[arg(long)]
     json: bool,
@@ -32,7 +43,11 @@ impl Apply {
     /// Runs the command.
     pub fn run(&self, instance: &Instance) -> anyhow::Result<Exit> {
         let source = Source::read(&self.policy)?;
-        let applied = match controller::apply(instance, &source) {
+        let options = ApplyOptions {
+            audit: self.audit,
+            confirm: self.confirm,
+        };
+        let applied = match controller::apply(instance, &source, &options) {
             Ok(applied) => applied,
             Err(ControllerError::Rejected(findings)) => {
                 output::complain(&findings.render(&source));
@@ -40,20 +55,38 @@ impl Apply {
             }
             Err(error) => return Err(error.into()),
         };
-        output::complain(&applied.warnings.render(&source));
-        if self.json {
-            output::print_json(&json!({
-                "generation": applied.generation,
-                "policy": applied.policy,
-                "interfaces": applied.interfaces,
-                "attached": applied.attached,
-                "detached": applied.detached,
-                "warnings": applied.warnings.to_json(&source),
-            }))?;
-        } else {
-            output::print(&summary(&applied))?;
-        }
+        report(&applied, &source, self.json)?;
         Ok(Exit::Success)
+    }
+}
+
+/// Prints what an apply did.
+pub fn report(applied: &Applied, source: &Source, json: bool) -> anyhow::Result<()> {
+    output::complain(&applied.warnings.render(source));
+    for note in &applied.notes {
+        output::complain(&format!("note: {note}\n"));
+    }
+    if !json {
+        return output::print(&summary(applied));
+    }
+    output::print_json(&json!({
+        "generation": applied.generation,
+        "policy": applied.policy,
+        "interfaces": applied.interfaces,
+        "attached": applied.attached,
+        "detached": applied.detached,
+        "confirm_within_s": applied.confirm.map(|time| time.as_secs()),
+        "warnings": applied.warnings.to_json(source),
+        "notes": applied.notes,
+    }))
+}
+
+/// A time in which somebody can confirm.
+fn confirmable(text: &str) -> Result<Duration, String> {
+    match duration::parse(text) {
+        Ok(Duration::ZERO) => Err("nobody can confirm in no time".to_owned()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -74,6 +107,12 @@ fn summary(applied: &Applied) -> String {
         if !interfaces.is_empty() {
             text.push_str(&format!("{what} {}\n", interfaces.join(", ")));
         }
+    }
+    if let Some(time) = applied.confirm {
+        text.push_str(&format!(
+            "within {} run `enforcer confirm`; without, all is as before again\n",
+            duration::shown(time)
+        ));
     }
     text
 }

@@ -5,6 +5,7 @@
 mod apply;
 mod check;
 mod completions;
+mod confirm;
 mod counters;
 mod detach;
 mod doctor;
@@ -12,6 +13,7 @@ mod exit;
 mod explain;
 mod output;
 mod pickup;
+mod rollback;
 mod run;
 mod status;
 mod time;
@@ -55,6 +57,8 @@ struct Cli {
 enum Command {
     Check(check::Check),
     Apply(apply::Apply),
+    Confirm(confirm::Confirm),
+    Rollback(rollback::Rollback),
     Status(status::Status),
     Counters(counters::Counters),
     Explain(explain::Explain),
@@ -78,6 +82,8 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         Command::Check(check) => check.run(),
         Command::Apply(apply) => apply.run(&instance),
+        Command::Confirm(confirm) => confirm.run(&instance),
+        Command::Rollback(rollback) => rollback.run(&instance),
         Command::Status(status) => status.run(&instance),
         Command::Counters(counters) => counters.run(&instance),
         Command::Explain(explain) => explain.run(&instance),

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::controller::status::{IngressMode, InterfaceStatus, Status as Found};
+use crate::controller::status::{
+    IngressMode, InterfaceStatus, PolicyStatus, Status as Found, WaitingStatus,
+};
 use crate::controller::{self, Instance};
 use crate::kernel::links::Side;
 
@@ -37,18 +39,32 @@ impl Status {
 }
 
 fn summary(status: &Found) -> String {
-    let mut text = format!(
-        "policy     {} (generation {}, {})\nfile       {}\napplied    {} ago\nmode       enforce\n\n",
-        status.policy,
-        status.generation,
-        if status.interfaces.iter().all(is_whole) {
-            "on all its interfaces"
-        } else {
-            "NOT on all its interfaces: apply it again"
-        },
-        status.path.display(),
-        duration(status.age_s),
-    );
+    let place = if status.interfaces.iter().all(is_whole) {
+        "on all its interfaces"
+    } else {
+        "NOT on all its interfaces: apply it again"
+    };
+    let mut text = match &status.policy {
+        Some(policy) => format!(
+            "policy     {} (generation {}, {place})\nfile       {}\napplied    {} ago\nmode       {}\n",
+            policy.name,
+            status.generation,
+            policy.path.display(),
+            duration(policy.age_s),
+            policy_mode(policy),
+        ),
+        None => format!(
+            "policy     UNKNOWN (generation {}, {place})\n",
+            status.generation
+        ),
+    };
+    if let Some(damage) = &status.damage {
+        text.push_str(&format!("damage     {damage}\n"));
+    }
+    if let Some(waiting) = &status.waiting {
+        text.push_str(&format!("waits      {}\n", countdown(waiting)));
+    }
+    text.push('\n');
     let mut table = Table::new(&["interface", "hook", "ingress program", "egress program"]);
     for interface in &status.interfaces {
         let mode = mode(interface.ingress).to_owned();
@@ -71,6 +87,25 @@ fn summary(status: &Found) -> String {
     text
 }
 
+fn countdown(waiting: &WaitingStatus) -> String {
+    let then = match (waiting.then, &waiting.then_policy) {
+        (None, _) => "no enforcement, as before".to_owned(),
+        (Some(_), Some(name)) => name.clone(),
+        (Some(generation), None) => format!("generation {generation}"),
+    };
+    format!(
+        "for confirmation, {} left; then {then}",
+        duration(waiting.left_s)
+    )
+}
+
+fn policy_mode(policy: &PolicyStatus) -> &'static str {
+    match policy.audit {
+        true => "audit: NOTHING IS DROPPED",
+        false => "enforce",
+    }
+}
+
 fn is_whole(interface: &InterfaceStatus) -> bool {
     interface.programs.len() == 2
 }
@@ -86,11 +121,17 @@ fn program(interface: &InterfaceStatus, side: Side) -> String {
 fn record(status: &Found) -> Value {
     json!({
         "active": true,
-        "mode": "enforce",
+        "mode": status.policy.as_ref().map(|it| if it.audit { "audit" } else { "enforce" }),
         "generation": status.generation,
-        "policy": { "name": status.policy, "path": status.path },
-        "applied_at": status.applied_at,
-        "age_s": status.age_s,
+        "policy": status.policy.as_ref().map(|it| json!({ "name": it.name, "path": it.path })),
+        "applied_at": status.policy.as_ref().map(|it| it.applied_at),
+        "age_s": status.policy.as_ref().map(|it| it.age_s),
+        "damage": status.damage,
+        "confirm": status.waiting.as_ref().map(|it| json!({
+            "left_s": it.left_s,
+            "then_generation": it.then,
+            "then_policy": it.then_policy,
+        })),
         "sizes": {
             "blocks": status.capacity.blocks,
             "slots": status.capacity.slots,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::size::{MAX_SLOTS, MAX_ZONE_IDS, room_for};
 use crate::policy::model::{Conduit, Zone};
+use crate::policy::names::ConduitId;
 use crate::policy::{Findings, Policy};
 
 /// The number of every zone and conduit that was ever applied.
@@ -25,6 +26,18 @@ pub struct Numbering {
 }
 
 impl Numbering {
+    /// The numbering that names in the kernel tell of.
+    ///
+    /// What is no name that a policy can have is left out.
+    pub fn recovered(zones: &BTreeMap<u16, String>, slots: &BTreeMap<u32, String>) -> Self {
+        let zones = zones.iter().map(|(id, name)| (u32::from(*id), name));
+        let slots = slots.iter().map(|(slot, name)| (*slot, name));
+        Self {
+            zones: named_from(u32::from(ZoneId::FIRST), zones),
+            conduits: named_from(Slot::FIRST, slots),
+        }
+    }
+
     /// The numbering that has every name of `policy` too.
     ///
     /// New names are numbered in the order of the alphabet: where the file has
@@ -107,6 +120,16 @@ fn extend<'n>(
     let free = (first..).filter(|number| !taken.contains(number));
     let new = new.into_iter().map(str::to_owned).zip(free);
     numbers.extend(new);
+}
+
+fn named_from<'n>(
+    first: u32,
+    names: impl Iterator<Item = (u32, &'n String)>,
+) -> BTreeMap<String, u32> {
+    names
+        .filter(|(number, name)| *number >= first && ConduitId::new(name).is_ok())
+        .map(|(number, name)| (name.clone(), number))
+        .collect()
 }
 
 fn end(numbers: &BTreeMap<String, u32>, first: u32) -> u32 {

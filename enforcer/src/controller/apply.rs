@@ -1,7 +1,10 @@
 //! Applies a policy: stage, activate, sweep.
 
+use std::time::Duration;
+
 use crate::compile::{Numbering, compile};
 use crate::kernel::netlink::{Interface, Netlink};
+use crate::policy::model::Mode;
 use crate::policy::{self, Findings, Source};
 
 use super::error::ControllerError;
@@ -10,8 +13,17 @@ use super::instance::Instance;
 use super::lock::Lock;
 use super::machine::machine;
 use super::programs::{self, Wanted};
-use super::settle::settle;
+use super::settle::{Active, settle};
 use super::state::{AppliedPolicy, Record};
+
+/// How a policy is applied.
+#[derive(Clone, Debug, Default)]
+pub struct ApplyOptions {
+    /// Drop nothing, whatever the policy says.
+    pub audit: bool,
+    /// Return to what is in force now, unless it is confirmed within this time.
+    pub confirm: Option<Duration>,
+}
 
 /// What an apply did.
 #[derive(Clone, Debug)]
@@ -22,44 +34,67 @@ pub struct Applied {
     pub policy: String,
     /// Warnings about the policy.
     pub warnings: Findings,
+    /// What else should be known.
+    pub notes: Vec<String>,
     /// Names of the interfaces that it is enforced on.
     pub interfaces: Vec<String>,
     /// Those of them that had no programs before.
     pub attached: Vec<String>,
     /// Interfaces whose programs were removed.
     pub detached: Vec<String>,
+    /// How long it waits to be confirmed, if it does.
+    pub confirm: Option<Duration>,
 }
 
 /// Puts a policy in force.
 ///
 /// Until it is activated, by one store, the policy before stays in force; any
 /// failure leaves it so.
-pub fn apply(instance: &Instance, source: &Source) -> Result<Applied, ControllerError> {
-    let (policy, warnings) = policy::parse(source).map_err(ControllerError::Rejected)?;
+pub fn apply(
+    instance: &Instance,
+    source: &Source,
+    options: &ApplyOptions,
+) -> Result<Applied, ControllerError> {
+    // What is wrong with the policy is told to everybody.
+    policy::parse(source).map_err(ControllerError::Rejected)?;
     programs::check_privileges("applying a policy")?;
     programs::check_kernel()?;
     instance.pins.check()?;
     let _lock = Lock::take(&instance.lock)?;
-    instance.pins.prepare()?;
+    apply_locked(instance, source, options)
+}
 
+/// Puts a policy in force for somebody who holds the lock.
+pub(super) fn apply_locked(
+    instance: &Instance,
+    source: &Source,
+    options: &ApplyOptions,
+) -> Result<Applied, ControllerError> {
+    let (mut policy, warnings) = policy::parse(source).map_err(ControllerError::Rejected)?;
+    if options.audit {
+        policy.defaults.mode = Mode::Audit;
+    }
+    instance.pins.prepare()?;
     let netlink = Netlink::connect()?;
     let active = settle(instance)?;
+    if let Some(Active { generation, .. }) = active.as_ref().filter(|it| it.waiting.is_some()) {
+        let generation = *generation;
+        return Err(ControllerError::Unconfirmed { generation });
+    }
     let interfaces = netlink.interfaces()?;
     let machine = machine(&netlink)?;
     let mut numbering = match &active {
-        Some(active) => active.record.numbering.clone(),
+        Some(active) => active.numbering()?,
         None => Numbering::default(),
     };
     let image = compile(&policy, &machine, &mut numbering).map_err(ControllerError::Rejected)?;
-    let last = match &active {
-        Some(active) => active.record.generation,
-        None => instance.store.last()?,
-    };
-    let previous = active.as_ref().map(|active| active.record.generation);
     let wanted = Wanted::of(&image.hooks, &interfaces);
+    let last = instance.store.last()?;
+    let last = active.as_ref().map_or(last, |it| last.max(it.generation));
     let next = Next {
         image: &image,
         wanted: &wanted,
+        confirm: options.confirm,
         record: Record {
             generation: last + 1,
             applied_at: now_s(),
@@ -71,27 +106,47 @@ pub fn apply(instance: &Instance, source: &Source) -> Result<Applied, Controller
             interfaces: enforced(&wanted),
             numbering,
             machine,
-            audit: false,
-            previous,
+            audit: options.audit,
+            previous: previous(instance, active.as_ref(), (source, options))?,
         },
     };
-    let attached = next.install(instance, active)?;
-    let swept = wanted.sweep(instance)?;
-    let kept: Vec<u32> = previous
-        .into_iter()
-        .chain([next.record.generation])
-        .collect();
-    instance.store.keep_only(&kept)?;
+    let damage = active.as_ref().and_then(|it| it.record.as_ref().err());
+    let notes = damage.map(|error| format!("the policy before was not known: {}", error.told()));
+    let attached = next.install(instance, active.map(|active| active.set))?;
+    let swept = next.sweep(instance)?;
     Ok(Applied {
         generation: next.record.generation,
         policy: policy.name,
         warnings,
+        notes: notes.into_iter().collect(),
         interfaces: wanted.interfaces().map(|one| one.name.clone()).collect(),
         attached,
         detached: swept
             .iter()
             .map(|ifindex| name_of(*ifindex, &interfaces))
             .collect(),
+        confirm: options.confirm,
+    })
+}
+
+/// The policy that `rollback` returns to from the next one.
+///
+/// Applying the same policy again does not take the way back.
+fn previous(
+    instance: &Instance,
+    active: Option<&Active>,
+    (source, options): (&Source, &ApplyOptions),
+) -> Result<Option<u32>, ControllerError> {
+    let Some(active) = active else {
+        let last_good = instance.store.last_good()?.record;
+        return Ok(last_good.map(|record| record.generation));
+    };
+    Ok(match &active.record {
+        Ok(record) if record.policy.text == source.text() && record.audit == options.audit => {
+            record.previous
+        }
+        Ok(record) => Some(record.generation),
+        Err(_) => None,
     })
 }
 

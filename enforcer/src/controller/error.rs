@@ -38,11 +38,35 @@ pub enum ControllerError {
         /// Why.
         findings: Findings,
     },
+    /// A policy waits to be confirmed, and takes the place of the next one.
+    #[error(
+        "the active policy (generation {generation}) is not confirmed: run `enforcer confirm` or `enforcer rollback` first"
+    )]
+    Unconfirmed {
+        /// Its number.
+        generation: u32,
+    },
+    /// Nothing waits to be confirmed.
+    #[error("no policy waits to be confirmed; `enforcer status` shows what is active")]
+    NothingToConfirm,
+    /// The deadline has passed.
+    #[error(
+        "too late: generation {generation} was not confirmed in time, and what was in force before is so again; apply the policy once more, `enforcer status` shows what is active"
+    )]
+    TooLate {
+        /// The policy that is gone.
+        generation: u32,
+    },
+    /// No policy was active before.
+    #[error(
+        "no policy is known that was active before: apply one, or run `enforcer detach` to open the network"
+    )]
+    NothingBefore,
     /// No policy is active.
     #[error("no policy is active: run `enforcer apply POLICY`")]
     NothingActive,
     /// The kernel enforces a policy that nobody knows.
-    #[error("generation {generation} is active, but state file {} is missing: what is in force stays so; run `enforcer apply POLICY` to write it anew", .path.display())]
+    #[error("generation {generation} is active, but its state file {} is missing (what is in force stays so; `enforcer apply POLICY` writes a new one)", .path.display())]
     NoState {
         /// The active generation.
         generation: u32,
@@ -50,7 +74,7 @@ pub enum ControllerError {
         path: PathBuf,
     },
     /// A state file does not hold what it should.
-    #[error("state file {} cannot be used: what is in force stays so; run `enforcer apply POLICY` to write it anew", .path.display())]
+    #[error("state file {} cannot be used (what is in force stays so; `enforcer apply POLICY` writes a new one)", .path.display())]
     BadState {
         /// Which.
         path: PathBuf,
@@ -70,6 +94,19 @@ pub enum ControllerError {
     /// Something below.
     #[error(transparent)]
     Kernel(#[from] KernelError),
+}
+
+impl ControllerError {
+    /// The error and all its causes, in one line.
+    pub fn told(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        text
+    }
 }
 
 fn holder(pid: &Option<u32>) -> String {

@@ -93,6 +93,7 @@ pub enum Unexplained {
 pub fn active_subject(instance: &Instance) -> Result<Subject, ControllerError> {
     let active = settle::active(instance)?;
     let Active { record, .. } = active.ok_or(ControllerError::NothingActive)?;
+    let record = record?;
     let (source, policy) = grow::reparsed(&record)?;
     Ok(Subject {
         image: grow::recompiled(&record)?,

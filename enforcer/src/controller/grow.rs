@@ -11,28 +11,21 @@ use crate::kernel::carry::Carried;
 use crate::kernel::links;
 use crate::kernel::maps::{Capacity, Tables};
 use crate::kernel::set::Set;
+use crate::policy::model::Mode;
 use crate::policy::{self, Findings, Policy, Source};
 
 use super::error::ControllerError;
 use super::instance::Instance;
-use super::settle::Active;
 use super::state::Record;
 
 /// Moves what is in force to maps that have room for `image`, unless it has
 /// room and runs the programs of this executable.
-pub fn make_room(
-    instance: &Instance,
-    active: Active,
-    image: &Image,
-) -> Result<Active, ControllerError> {
-    let Active { set: old, record } = active;
+pub fn make_room(instance: &Instance, old: Set, image: &Image) -> Result<Set, ControllerError> {
     if tables(image).fit(old.maps.capacity()) && old.is_of_this_build() {
-        return Ok(Active { set: old, record });
+        return Ok(old);
     }
-    let current = recompiled(&record)?;
     let number = old.number() + 1;
-    let copied = copied(instance, &old, (&record, &current), (image, number));
-    let (mut set, carried) = match copied {
+    let (mut set, carried) = match copied(instance, &old, image, number) {
         Ok(copied) => copied,
         Err(error) => {
             // What cannot be removed now, the next apply removes.
@@ -47,21 +40,24 @@ pub fn make_room(
     }
     set.add_counters(&old, &carried)?;
     instance.pins.remove_set(old.number())?;
-    Ok(Active { set, record })
+    Ok(set)
 }
 
 /// A set with the policy in force and its counts, with room for another image.
+///
+/// The tables are copied, not compiled again: this version may not even accept
+/// the policy any more.
 fn copied(
     instance: &Instance,
     old: &Set,
-    (record, current): (&Record, &Image),
-    (next, number): (&Image, u32),
+    next: &Image,
+    number: u32,
 ) -> Result<(Set, Carried), KernelError> {
-    let capacity = capacity(largest(current.sizes(), next.sizes()));
+    let zones = old.maps.names()?.zones;
+    let capacity = capacity(largest(old.maps.used()?, next.sizes()));
     let mut set = Set::create(&instance.pins, number, &capacity, Some(old))?;
-    let staged = set.maps.stage(&tables(current), record.generation)?;
-    set.maps.activate(staged);
-    let carried = set.copy_counters(old, &current.zones)?;
+    set.adopt(old)?;
+    let carried = set.copy_counters(old, &zones)?;
     Ok((set, carried))
 }
 
@@ -69,7 +65,12 @@ fn copied(
 pub fn reparsed(record: &Record) -> Result<(Source, Policy), ControllerError> {
     let source = Source::from_text(&record.policy.path, record.policy.text.as_str());
     match policy::parse(&source) {
-        Ok((policy, _)) => Ok((source, policy)),
+        Ok((mut policy, _)) => {
+            if record.audit {
+                policy.defaults.mode = Mode::Audit;
+            }
+            Ok((source, policy))
+        }
         Err(findings) => Err(rejected(record, findings)),
     }
 }
@@ -110,10 +111,10 @@ pub fn capacity(sizes: Sizes) -> Capacity {
     }
 }
 
-fn largest(a: Sizes, b: Sizes) -> Sizes {
+fn largest(used: Capacity, next: Sizes) -> Sizes {
     Sizes {
-        blocks: a.blocks.max(b.blocks),
-        zone_ids: a.zone_ids.max(b.zone_ids),
-        slots: a.slots.max(b.slots),
+        blocks: used.blocks.max(next.blocks),
+        zone_ids: used.zones.max(next.zone_ids),
+        slots: used.slots.max(next.slots),
     }
 }

@@ -1,8 +1,10 @@
 //! Puts a compiled policy in force: stage, attach, activate.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::compile::Image;
+use crate::kernel::KernelError;
+use crate::kernel::maps::Staged;
 use crate::kernel::netlink::Interface;
 use crate::kernel::set::Set;
 
@@ -10,7 +12,7 @@ use super::error::ControllerError;
 use super::grow::{self, tables};
 use super::instance::Instance;
 use super::programs::Wanted;
-use super::settle::{Active, clear};
+use super::settle::clear;
 use super::state::{Enforced, Record};
 use super::store::Standing;
 
@@ -20,6 +22,8 @@ pub struct Next<'a> {
     pub image: &'a Image,
     /// Its interfaces.
     pub wanted: &'a Wanted<'a>,
+    /// How long it waits to be confirmed, if it does.
+    pub confirm: Option<Duration>,
     /// What will be known of it.
     pub record: Record,
 }
@@ -33,12 +37,45 @@ impl Next<'_> {
     pub fn install(
         &self,
         instance: &Instance,
-        active: Option<Active>,
+        active: Option<Set>,
     ) -> Result<Vec<String>, ControllerError> {
-        match active {
-            Some(active) => replace(instance, active, self),
+        let attached = match active {
+            Some(set) => replace(instance, set, self),
             None => begin(instance, self),
+        }?;
+        if self.confirm.is_none() {
+            let generation = self.record.generation;
+            instance
+                .store
+                .set_standing(generation, Standing::Confirmed)?;
         }
+        Ok(attached)
+    }
+
+    /// Removes what only policies before needed; returns the indices of
+    /// interfaces that are without programs now.
+    ///
+    /// While the policy waits to be confirmed, all that is stays.
+    pub fn sweep(&self, instance: &Instance) -> Result<Vec<u32>, ControllerError> {
+        if self.confirm.is_some() {
+            return Ok(Vec::new());
+        }
+        let swept = self.wanted.sweep(instance)?;
+        let kept = [self.record.previous, Some(self.record.generation)];
+        let kept: Vec<u32> = kept.into_iter().flatten().collect();
+        instance.store.keep_only(&kept)?;
+        Ok(swept)
+    }
+
+    fn activate(&self, set: &mut Set, staged: Staged) -> Result<(), KernelError> {
+        match self.confirm {
+            None => set.maps.activate(staged),
+            Some(time) => {
+                let until = set.now_ticks()? + set.maps.ticks_of(time);
+                set.maps.activate_until(staged, until);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -64,8 +101,9 @@ fn start(
     let mut set = Set::create(&instance.pins, number, &capacity, None)?;
     let generation = next.record.generation;
     let staged = set.maps.stage(&tables(next.image), generation)?;
-    instance.store.write(&next.record, Standing::Confirmed)?;
-    set.maps.activate(staged);
+    // Until it is active, no boot may return to it.
+    instance.store.write(&next.record, Standing::Pending)?;
+    next.activate(&mut set, staged)?;
     // An apply that is killed from here on is completed by the next one.
     instance.pins.publish(number)?;
     Ok(next.wanted.attach(instance, &set)?)
@@ -74,21 +112,24 @@ fn start(
 /// Puts a policy in the place of another.
 fn replace(
     instance: &Instance,
-    active: Active,
+    active: Set,
     next: &Next<'_>,
 ) -> Result<Vec<String>, ControllerError> {
-    let mut active = grow::make_room(instance, active, next.image)?;
+    let mut set = grow::make_room(instance, active, next.image)?;
     let generation = next.record.generation;
-    let staged = active.set.maps.stage(&tables(next.image), generation)?;
-    instance.store.write(&next.record, Standing::Confirmed)?;
+    let staged = set.maps.stage(&tables(next.image), generation)?;
+    instance.store.write(&next.record, Standing::Pending)?;
     // The old policy knows nothing of new interfaces: until the new one is
     // active, their traffic belongs to no zone and is dropped.
-    let attached = next.wanted.attach(instance, &active.set);
-    match attached {
-        Ok(_) => active.set.maps.activate(staged),
-        Err(_) => instance.store.remove_one(generation)?,
+    let attached = next.wanted.attach(instance, &set);
+    let activated = attached.and_then(|attached| {
+        next.activate(&mut set, staged)?;
+        Ok(attached)
+    });
+    if activated.is_err() {
+        instance.store.remove_one(generation)?;
     }
-    Ok(attached?)
+    Ok(activated?)
 }
 
 /// The interfaces that get programs, as a record names them.

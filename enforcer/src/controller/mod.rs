@@ -3,9 +3,11 @@
 //! What is true at any moment is in the kernel: the map `control` says which
 //! generation is active, and the state file of that generation says which policy
 //! that is. A state file is written before its generation becomes active, and
-//! removed after, so that a crash leaves the old policy or the new one.
+//! removed after, so that a crash leaves the old policy or the new one. Whether a
+//! policy waits to be confirmed, and until when, is in `control` too.
 
 pub mod apply;
+pub mod confirm;
 pub mod counters;
 pub mod detach;
 pub mod doctor;
@@ -26,7 +28,8 @@ pub mod state;
 pub mod status;
 pub mod store;
 
-pub use apply::{Applied, apply};
+pub use apply::{Applied, ApplyOptions, apply};
+pub use confirm::{Confirmed, RolledBack, confirm, rollback};
 pub use counters::{Counters, counters};
 pub use detach::detach;
 pub use error::ControllerError;

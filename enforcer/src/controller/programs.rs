@@ -88,19 +88,28 @@ impl<'a> Wanted<'a> {
 
     /// Detaches programs from all other interfaces, and returns their indices.
     pub fn sweep(&self, instance: &Instance) -> Result<Vec<u32>, KernelError> {
-        let mut swept = Vec::new();
-        for attached in links::list(&instance.pins)? {
-            if !self
-                .interfaces()
-                .any(|wanted| wanted.ifindex == attached.ifindex)
-            {
-                attached.detach()?;
-                swept.push(attached.ifindex);
-            }
-        }
-        swept.dedup();
-        Ok(swept)
+        sweep(instance, |ifindex| {
+            self.interfaces().any(|wanted| wanted.ifindex == ifindex)
+        })
     }
+}
+
+/// Detaches programs from all interfaces that are not wanted, and returns their
+/// indices.
+pub fn sweep(
+    instance: &Instance,
+    is_wanted: impl Fn(u32) -> bool,
+) -> Result<Vec<u32>, KernelError> {
+    let mut swept = Vec::new();
+    for attached in links::list(&instance.pins)? {
+        if !is_wanted(attached.ifindex) {
+            attached.detach()?;
+            swept.push(attached.ifindex);
+        }
+    }
+    swept.sort_unstable();
+    swept.dedup();
+    Ok(swept)
 }
 
 /// Attaches the programs that an interface lacks.

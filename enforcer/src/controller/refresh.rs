@@ -22,7 +22,7 @@ use super::instance::Instance;
 use super::lock::Lock;
 use super::machine::machine_with;
 use super::programs::{self, Wanted, current_hook};
-use super::settle::{Active, settle};
+use super::settle::settle;
 use super::state::Record;
 
 /// What is in force after a look at the machine.
@@ -61,26 +61,26 @@ pub fn refresh(instance: &Instance, _lock: &Lock) -> Result<Option<Refreshed>, C
     let Some(active) = settle(instance)? else {
         return Ok(None);
     };
-    if let Some(pending) = active.set.maps.pending() {
-        let confirm_in = Some(time_until(pending.until, &active.set)?);
-        let found = described(&active.record, Vec::new());
+    let record = active.record?;
+    if let Some(waiting) = active.waiting {
+        let found = described(&record, Vec::new());
         return Ok(Some(Refreshed {
-            confirm_in,
+            confirm_in: Some(waiting.left),
             ..found
         }));
     }
     let netlink = Netlink::connect()?;
     let interfaces = netlink.interfaces()?;
-    let (_, policy) = reparsed(&active.record)?;
+    let (_, policy) = reparsed(&record)?;
     let mut machine = machine_with(&interfaces, &netlink)?;
     machine.await_missing(&policy);
     let attached = links::list(&instance.pins)?;
-    if machine == active.record.machine && is_complete(&active.record, &attached) {
-        return Ok(Some(described(&active.record, Vec::new())));
+    if machine == record.machine && is_complete(&record, &attached) {
+        return Ok(Some(described(&record, Vec::new())));
     }
     follow(
         instance,
-        active,
+        (active.set, &record),
         (&policy, machine),
         (&interfaces, &attached),
     )
@@ -107,37 +107,30 @@ pub fn glance(instance: &Instance) -> Option<Glance> {
     })
 }
 
-/// How long it is until a timer tick.
-fn time_until(tick: u64, set: &Set) -> Result<Duration, KernelError> {
-    let per_second = set.maps.control().jiffies_per_second.max(1);
-    let ticks = tick.saturating_sub(set.now_ticks()?);
-    Ok(Duration::from_millis(ticks * 1_000 / u64::from(per_second)))
-}
-
 fn follow(
     instance: &Instance,
-    active: Active,
+    (set, known): (Set, &Record),
     (policy, mut machine): (&Policy, Machine),
     (interfaces, attached): (&[Interface], &[Attached]),
 ) -> Result<Refreshed, ControllerError> {
-    let mut image = fitting(&active.record, policy, &machine)?;
+    let mut image = fitting(known, policy, &machine)?;
     if keep(&mut machine, &image, (interfaces, attached)) {
-        image = fitting(&active.record, policy, &machine)?;
+        image = fitting(known, policy, &machine)?;
     }
     let wanted = Wanted::of(&image.hooks, interfaces);
-    let attempts = wanted.attach_each(instance, &active.set)?;
+    let attempts = wanted.attach_each(instance, &set)?;
     let is_refused = !attempts.refused.is_empty();
     let refused = refuse(&mut machine, attempts.refused, attached);
     if is_refused {
-        image = fitting(&active.record, policy, &machine)?;
+        image = fitting(known, policy, &machine)?;
     }
     let wanted = Wanted::of(&image.hooks, interfaces);
-    let is_new = !active.set.maps.enforce(&tables(&image));
+    let is_new = !set.maps.enforce(&tables(&image));
     let record = Record {
-        generation: active.record.generation + u32::from(is_new),
+        generation: known.generation + u32::from(is_new),
         interfaces: enforced(&wanted),
         machine,
-        ..active.record.clone()
+        ..known.clone()
     };
     let refreshed = Refreshed {
         is_new,
@@ -148,10 +141,11 @@ fn follow(
         let next = Next {
             image: &image,
             wanted: &wanted,
+            confirm: None,
             record,
         };
         let previous = next.record.previous;
-        next.install(instance, Some(active))?;
+        next.install(instance, Some(set))?;
         let generation = refreshed.generation;
         let kept: Vec<u32> = previous.into_iter().chain([generation]).collect();
         instance.store.keep_only(&kept)?;

@@ -1,5 +1,6 @@
 //! What is in force.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,26 +9,25 @@ use crate::kernel::links::{self, Attached, Point, Side};
 use crate::kernel::maps::Capacity;
 use crate::kernel::netlink::{Interface, Netlink};
 use crate::kernel::owner::{Owner, Owners};
+use crate::kernel::pending::Previous;
 use crate::kernel::probe::{self, Program};
 
 use super::error::ControllerError;
 use super::instance::Instance;
-use super::settle::{self, Active};
-use super::state::Record;
+use super::settle::{self, Waiting};
+use super::state::{Enforced, Record};
 
 /// What is in force.
 #[derive(Clone, Debug)]
 pub struct Status {
     /// Number of the apply.
     pub generation: u32,
-    /// Name of the policy.
-    pub policy: String,
-    /// The file it was read from.
-    pub path: PathBuf,
-    /// When it was applied, in seconds since 1970.
-    pub applied_at: u64,
-    /// How long ago that is.
-    pub age_s: u64,
+    /// What is known of the policy.
+    pub policy: Option<PolicyStatus>,
+    /// Why nothing is known of it.
+    pub damage: Option<String>,
+    /// Set while it waits to be confirmed.
+    pub waiting: Option<WaitingStatus>,
     /// What the maps have room for.
     pub capacity: Capacity,
     /// The interfaces it is enforced on.
@@ -35,6 +35,32 @@ pub struct Status {
     /// Interfaces that are up and neither run programs of ours nor lie above or
     /// below one that does.
     pub without_programs: Vec<String>,
+}
+
+/// What is known of an active policy.
+#[derive(Clone, Debug)]
+pub struct PolicyStatus {
+    /// Its name.
+    pub name: String,
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// When it was applied, in seconds since 1970.
+    pub applied_at: u64,
+    /// How long ago that is.
+    pub age_s: u64,
+    /// Whether nothing is dropped, whatever it says.
+    pub audit: bool,
+}
+
+/// The policy waits to be confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingStatus {
+    /// Seconds left, rounded up.
+    pub left_s: u64,
+    /// Number of the policy that takes its place then; `None` for none.
+    pub then: Option<u32>,
+    /// Name of that policy, if it is known.
+    pub then_policy: Option<String>,
 }
 
 /// One interface that the policy is enforced on.
@@ -68,32 +94,69 @@ pub enum IngressMode {
 
 /// What is in force; `None` when nothing is.
 pub fn status(instance: &Instance) -> Result<Option<Status>, ControllerError> {
-    let Some(Active { set, record }) = settle::active(instance)? else {
+    let Some(active) = settle::active(instance)? else {
         return Ok(None);
     };
     let netlink = Netlink::connect()?;
     let interfaces = netlink.interfaces()?;
     let attached = links::list(&instance.pins)?;
+    let waiting = active.waiting.map(|waiting| described(instance, waiting));
+    let (policy, damage, listed) = match active.record {
+        Ok(record) => (Some(known(&record)), None, record.interfaces),
+        Err(error) => (None, Some(error.told()), of_links(&attached)),
+    };
     Ok(Some(Status {
-        generation: record.generation,
-        policy: record.policy.name.clone(),
-        path: record.policy.path.clone(),
-        applied_at: record.applied_at,
-        age_s: age_s(record.applied_at),
-        capacity: *set.maps.capacity(),
-        interfaces: enforced(&record, &interfaces, &attached),
+        generation: active.generation,
+        policy,
+        damage,
+        waiting,
+        capacity: *active.set.maps.capacity(),
+        interfaces: enforced(&listed, &interfaces, &attached),
         without_programs: without_programs(&interfaces, &attached),
     }))
 }
 
+fn known(record: &Record) -> PolicyStatus {
+    PolicyStatus {
+        name: record.policy.name.clone(),
+        path: record.policy.path.clone(),
+        applied_at: record.applied_at,
+        age_s: age_s(record.applied_at),
+        audit: record.audit,
+    }
+}
+
+fn described(instance: &Instance, waiting: Waiting) -> WaitingStatus {
+    let then = match waiting.then {
+        Previous::Open => None,
+        Previous::Generation(generation) => Some(generation),
+    };
+    let record = then.and_then(|generation| instance.store.read(generation).ok());
+    WaitingStatus {
+        left_s: waiting.left.as_millis().div_ceil(1000) as u64,
+        then,
+        then_policy: record.map(|record| record.policy.name),
+    }
+}
+
+/// The interfaces that have programs, where no state file names them.
+fn of_links(attached: &[Attached]) -> Vec<Enforced> {
+    let indices: BTreeSet<u32> = attached.iter().map(|one| one.ifindex).collect();
+    let unnamed = |ifindex| Enforced {
+        ifindex,
+        name: format!("#{ifindex}"),
+    };
+    indices.into_iter().map(unnamed).collect()
+}
+
 fn enforced(
-    record: &Record,
+    listed: &[Enforced],
     interfaces: &[Interface],
     attached: &[Attached],
 ) -> Vec<InterfaceStatus> {
     let loaded = probe::programs();
     let mut found = Vec::new();
-    for enforced in &record.interfaces {
+    for enforced in listed {
         let now = interfaces
             .iter()
             .find(|one| one.ifindex == enforced.ifindex);

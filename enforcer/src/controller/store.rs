@@ -19,9 +19,6 @@ pub struct Store {
     folder: PathBuf,
 }
 
-/// The name of a state file, and the policy that it is of if it is whole.
-type StateFile = (String, Option<(u32, Standing)>);
-
 /// Whether a policy outlives its deadline and the next boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -38,6 +35,13 @@ pub struct LastGood {
     pub record: Option<Record>,
     /// Why later policies do not count: their state files are damaged.
     pub damaged: Vec<ControllerError>,
+}
+
+/// A file in the folder.
+struct StateFile {
+    name: String,
+    /// The policy that it is of, if it was written to its end.
+    policy: Option<(u32, Standing)>,
 }
 
 impl Standing {
@@ -107,8 +111,8 @@ impl Store {
     /// Whether a generation is confirmed; `None` without a state file.
     pub fn standing(&self, generation: u32) -> Result<Option<Standing>, ControllerError> {
         let mut files = self.files()?.into_iter();
-        let found = files.find_map(|file| match file {
-            (_, Some((found, standing))) if found == generation => Some(standing),
+        let found = files.find_map(|file| match file.policy {
+            Some((found, standing)) if found == generation => Some(standing),
             _ => None,
         });
         Ok(found)
@@ -127,7 +131,7 @@ impl Store {
     /// The highest generation that has a state file; 0 for none.
     pub fn last(&self) -> Result<u32, ControllerError> {
         let files = self.files()?.into_iter();
-        let generations = files.filter_map(|(_, policy)| Some(policy?.0));
+        let generations = files.filter_map(|file| Some(file.policy?.0));
         Ok(generations.max().unwrap_or(0))
     }
 
@@ -136,7 +140,7 @@ impl Store {
     pub fn last_good(&self) -> Result<LastGood, ControllerError> {
         let files = self.files()?.into_iter();
         let mut confirmed: Vec<u32> = files
-            .filter_map(|(_, policy)| match policy? {
+            .filter_map(|file| match file.policy? {
                 (generation, Standing::Confirmed) => Some(generation),
                 (_, Standing::Pending) => None,
             })
@@ -161,7 +165,7 @@ impl Store {
     /// Removes all state files but those of some generations, and what writes
     /// that were killed have left.
     pub fn keep_only(&self, kept: &[u32]) -> Result<(), ControllerError> {
-        for (name, policy) in self.files()? {
+        for StateFile { name, policy } in self.files()? {
             if !policy.is_some_and(|(generation, _)| kept.contains(&generation)) {
                 remove_file(self.folder.join(name))?;
             }
@@ -213,9 +217,9 @@ impl Store {
             names.extend(entry.file_name().into_string());
         }
         names.retain(|name| name.starts_with("policy-"));
-        let described = names.into_iter().map(|name| {
-            let policy = policy_of(&name);
-            (name, policy)
+        let described = names.into_iter().map(|name| StateFile {
+            policy: policy_of(&name),
+            name,
         });
         Ok(described.collect())
     }

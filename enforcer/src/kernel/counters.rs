@@ -101,6 +101,17 @@ impl ConduitCounters {
             .collect())
     }
 
+    /// The name of every slot that has one.
+    pub(super) fn names(&self) -> Result<BTreeMap<u32, String>, KernelError> {
+        let mut names = BTreeMap::new();
+        self.0.visit(|slot, cells| {
+            if cells[0].conduit != [0; 32] {
+                names.insert(slot, text_of(&cells[0].conduit));
+            }
+        })?;
+        Ok(names)
+    }
+
     /// The count of every slot that has a name.
     pub(super) fn tally(&self) -> Result<Tally, KernelError> {
         let mut tally = Tally::new();
@@ -152,6 +163,21 @@ impl DropCounters {
             }
         })?;
         Ok(counts)
+    }
+
+    /// The name of every zone id that has one.
+    pub(super) fn zones(&self, table: &DropTable) -> Result<BTreeMap<u16, String>, KernelError> {
+        let reason = DropReason::SPOOFED_SOURCE;
+        let ids: BTreeMap<u32, u16> = (0..table.zones as u16)
+            .map(|id| (table.index(ZoneId(id), None, reason), id))
+            .collect();
+        let mut zones = BTreeMap::new();
+        self.0.visit(|index, cells| {
+            if let Some(id) = ids.get(&index).filter(|_| cells[0].from != [0; 32]) {
+                zones.insert(*id, text_of(&cells[0].from));
+            }
+        })?;
+        Ok(zones)
     }
 
     /// Takes over what another map has counted, whose `zones` are a part of

@@ -28,6 +28,15 @@ pub struct Capacity {
     pub zones: u32,
 }
 
+/// The names that the counters have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// Names of zones, by number.
+    pub zones: BTreeMap<u16, String>,
+    /// Names of conduits and built-in rules, by slot.
+    pub slots: BTreeMap<u32, String>,
+}
+
 /// What the maps hold for one policy.
 #[derive(Clone, Copy, Debug)]
 pub struct Tables<'a> {
@@ -117,9 +126,10 @@ impl Maps {
             pickup_until: clock.pickup_until,
             confirm_until: 0,
             previous: 0,
-            reserved: 0,
+            used_blocks: [0; 2],
             drops,
             slots: [Layout::default(); 2],
+            reserved: 0,
         };
         let fits = self.control.write(0, &[control]);
         debug_assert!(fits, "the map has one element");
@@ -180,6 +190,7 @@ impl Maps {
         }
         self.conduits.label(tables.slots)?;
         self.drops.label(&control.drops, tables.zones)?;
+        self.write_used(slot, tables.blocks.len() as u32);
         self.write_layout(slot, staged(tables, generation, &control));
         Ok(Staged {
             slot: slot as u32,
@@ -193,6 +204,52 @@ impl Maps {
         // and both sides access it as a whole.
         let until = unsafe { AtomicU64::from_ptr(&raw mut (*self.control_element()).pickup_until) };
         until.store(tick, Ordering::Release);
+    }
+
+    /// How much of the capacity is in use: blocks by the active policy, and
+    /// numbers by all that have a name.
+    pub fn used(&self) -> Result<Capacity, KernelError> {
+        let control = self.control();
+        let Names { zones, slots } = self.names()?;
+        let end = |last: Option<u32>| last.map_or(0, |last| last + 1);
+        Ok(Capacity {
+            blocks: control.used_blocks[active_slot(&control)],
+            slots: end(slots.keys().next_back().copied()),
+            zones: end(zones.keys().next_back().map(|id| u32::from(*id))),
+        })
+    }
+
+    /// Takes over the active policy of the maps of another object, bit by bit;
+    /// these must be new ones. Names of zones and conduits come with the counters.
+    pub(super) fn adopt(&mut self, other: &Self) -> Result<(), KernelError> {
+        let control = other.control();
+        let active = active_slot(&control);
+        let used = control.used_blocks[active];
+        let first = other.capacity.blocks * active as u32;
+        let blocks = other.tables.read(first as usize, used as usize);
+        let fits =
+            used <= self.capacity.blocks && control.slots[active].zones <= self.capacity.zones;
+        let blocks = blocks.filter(|_| fits);
+        if !blocks.is_some_and(|blocks| self.tables.write(0, &blocks)) {
+            return Err(self.too_small(Shape::TABLES.name));
+        }
+        self.write_used(0, used);
+        self.write_layout(0, control.slots[active]);
+        Ok(())
+    }
+
+    /// Names of the zones and of the conduits and built-in rules, as the counters
+    /// have them.
+    pub fn names(&self) -> Result<Names, KernelError> {
+        Ok(Names {
+            zones: self.drops.zones(&self.control().drops)?,
+            slots: self.conduits.names()?,
+        })
+    }
+
+    fn write_used(&mut self, slot: usize, blocks: u32) {
+        // SAFETY: the element is mapped; programs do not read this word.
+        unsafe { (&raw mut (*self.control_element()).used_blocks[slot]).write_volatile(blocks) };
     }
 
     fn write_layout(&mut self, slot: usize, layout: Layout) {

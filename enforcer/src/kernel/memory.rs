@@ -63,6 +63,18 @@ impl<T> Memory<T> {
         })
     }
 
+    /// A copy of `count` elements from `first` on; `None` when there are not so
+    /// many.
+    pub fn read(&self, first: usize, count: usize) -> Option<Vec<T>>
+    where
+        T: Copy,
+    {
+        let end = first.checked_add(count).filter(|end| *end <= self.count)?;
+        // SAFETY: inside the mapping, and any bytes there are a `T`.
+        let read = |index| unsafe { self.elements.add(index).read_volatile() };
+        Some((first..end).map(read).collect())
+    }
+
     /// Overwrites elements from `first` on; `false` when they do not fit.
     #[must_use]
     pub fn write(&mut self, first: usize, elements: &[T]) -> bool

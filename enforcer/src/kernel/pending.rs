@@ -5,6 +5,7 @@
 //! after which `control` describes one whole policy.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use enforcer_common::control::Control;
 
@@ -83,6 +84,20 @@ impl Maps {
         waited.map_err(|source| KernelError::System("wait for running programs", source))?;
         self.confirm();
         Ok(())
+    }
+
+    /// How many timer ticks a time takes, at least one.
+    pub fn ticks_of(&self, time: Duration) -> u64 {
+        let per_second = u128::from(self.control().jiffies_per_second);
+        let ticks = time.as_nanos() * per_second / 1_000_000_000;
+        u64::try_from(ticks).unwrap_or(u64::MAX).max(1)
+    }
+
+    /// How long some timer ticks take.
+    pub fn time_of(&self, ticks: u64) -> Duration {
+        let per_second = u128::from(self.control().jiffies_per_second.max(1));
+        let nanoseconds = u128::from(ticks) * 1_000_000_000 / per_second;
+        Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
     }
 
     /// Makes a staged policy the active one, for all packets from now on.

@@ -95,6 +95,11 @@ impl Set {
         })
     }
 
+    /// Takes over the active policy of another set; this must be a new one.
+    pub fn adopt(&mut self, other: &Self) -> Result<(), KernelError> {
+        self.maps.adopt(&other.maps)
+    }
+
     /// Its number.
     pub fn number(&self) -> u32 {
         self.number

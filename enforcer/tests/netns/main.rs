@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod apply;
+mod confirm;
 mod counters;
 mod crash;
 mod daemon;

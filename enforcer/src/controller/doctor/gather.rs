@@ -55,7 +55,7 @@ pub fn gather(instance: &Instance, policy: Option<&Policy>) -> Facts {
 
 fn active(instance: &Instance) -> Option<Policy> {
     let active = settle::active(instance).ok()??;
-    let (_, policy) = grow::reparsed(&active.record).ok()?;
+    let (_, policy) = grow::reparsed(&active.record.ok()?).ok()?;
     Some(policy)
 }
 
