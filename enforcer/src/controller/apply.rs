@@ -2,18 +2,21 @@
 
 use std::time::Duration;
 
-use crate::compile::{Numbering, compile};
+use crate::compile::{Image, Machine, Numbering, compile};
 use crate::kernel::netlink::{Interface, Netlink};
+use crate::kernel::routes::KernelRoutes;
 use crate::policy::model::Mode;
-use crate::policy::{self, Findings, Source};
+use crate::policy::{self, Findings, Policy, Source};
 
 use super::error::ControllerError;
+use super::explain::Subject;
 use super::install::{Next, enforced, now_s};
 use super::instance::Instance;
 use super::lock::Lock;
 use super::machine::machine;
 use super::programs::{self, Wanted};
 use super::settle::{Active, settle};
+use super::ssh;
 use super::state::{AppliedPolicy, Record};
 
 /// How a policy is applied.
@@ -88,6 +91,9 @@ pub(super) fn apply_locked(
         None => Numbering::default(),
     };
     let image = compile(&policy, &machine, &mut numbering).map_err(ControllerError::Rejected)?;
+    if options.confirm.is_none() && policy.defaults.mode == Mode::Enforce {
+        spare_session(source, &policy, &image, &machine)?;
+    }
     let wanted = Wanted::of(&image.hooks, &interfaces);
     let last = instance.store.last()?;
     let last = active.as_ref().map_or(last, |it| last.max(it.generation));
@@ -127,6 +133,28 @@ pub(super) fn apply_locked(
             .collect(),
         confirm: options.confirm,
     })
+}
+
+/// Refuses a policy that would cut the SSH session that this process runs in.
+fn spare_session(
+    source: &Source,
+    policy: &Policy,
+    image: &Image,
+    machine: &Machine,
+) -> Result<(), ControllerError> {
+    let subject = || {
+        Some(Subject {
+            source: source.clone(),
+            policy: policy.clone(),
+            image: image.clone(),
+            machine: machine.clone(),
+            routes: Some(KernelRoutes::connect().ok()?),
+        })
+    };
+    match ssh::cut(subject) {
+        None => Ok(()),
+        Some(cut) => Err(ControllerError::CutsSession(Box::new(cut))),
+    }
 }
 
 /// The policy that `rollback` returns to from the next one.

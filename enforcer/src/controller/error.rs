@@ -9,6 +9,7 @@ use crate::kernel::KernelError;
 use crate::policy::Findings;
 
 use super::sealed::Damage;
+use super::ssh::Cut;
 
 /// Why a command of the controller failed.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,9 @@ pub enum ControllerError {
         /// Its number.
         generation: u32,
     },
+    /// The policy would cut the session that the command runs in.
+    #[error("{0}")]
+    CutsSession(Box<Cut>),
     /// Nothing waits to be confirmed.
     #[error("no policy waits to be confirmed; `enforcer status` shows what is active")]
     NothingToConfirm,

@@ -24,6 +24,7 @@ pub mod query;
 pub mod refresh;
 mod sealed;
 mod settle;
+mod ssh;
 pub mod state;
 pub mod status;
 pub mod store;

@@ -21,4 +21,5 @@ mod network;
 mod pickup;
 mod plain;
 mod router;
+mod ssh;
 mod stream;
