@@ -10,13 +10,14 @@ use crate::root;
 /// A program, and the packages that bring it.
 type Need = (&'static str, &'static [&'static str]);
 
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 7] = [
     ("bpftool", &["bpftool"]),
     ("cc", &["gcc", "libc6-dev"]),
     ("ip", &["iproute2"]),
     ("jq", &["jq"]),
     ("nft", &["nftables"]),
     ("ping", &["iputils-ping"]),
+    ("systemd-analyze", &["systemd"]),
 ];
 
 /// Installs what is missing of the programs that tests and demo call.

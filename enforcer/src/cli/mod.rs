@@ -3,6 +3,7 @@
 //! A subcommand reads, calls the library, prints, chooses the exit code.
 
 mod apply;
+mod boot;
 mod check;
 mod completions;
 mod confirm;
@@ -65,6 +66,7 @@ enum Command {
     Detach(detach::Detach),
     Doctor(doctor::Doctor),
     Pickup(pickup::Pickup),
+    Boot(boot::Boot),
     Run(run::Run),
     Completions(completions::Completions),
 }
@@ -90,6 +92,7 @@ pub fn run() -> ExitCode {
         Command::Detach(detach) => detach.run(&instance),
         Command::Doctor(doctor) => doctor.run(&instance),
         Command::Pickup(pickup) => pickup.run(&instance),
+        Command::Boot(boot) => boot.run(&instance),
         Command::Run(run) => run.run(&instance),
         Command::Completions(completions) => completions.run(),
     };

@@ -5,9 +5,10 @@ use crate::kernel::links;
 use super::error::ControllerError;
 use super::instance::Instance;
 use super::lock::Lock;
-use super::{programs, settle};
+use super::{closed, programs, settle};
 
-/// Removes every program, map, pin and state file; says how many programs were
+/// Removes every program, map, pin and state file, and lets a machine forward
+/// again whose boot has failed; says how many programs were
 /// attached.
 pub fn detach(instance: &Instance) -> Result<usize, ControllerError> {
     programs::check_privileges("detaching programs")?;
@@ -21,5 +22,6 @@ pub fn detach(instance: &Instance) -> Result<usize, ControllerError> {
     settle::clear(instance)?;
     instance.pins.remove()?;
     instance.store.remove()?;
+    closed::reopen(instance)?;
     Ok(count)
 }

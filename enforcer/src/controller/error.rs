@@ -66,6 +66,19 @@ pub enum ControllerError {
         "no policy is known that was active before: apply one, or run `enforcer detach` to open the network"
     )]
     NothingBefore,
+    /// An interface that should be enforced cannot be.
+    #[error("no program can be attached to interface {interface}: {reason}")]
+    Refused {
+        /// Its name.
+        interface: String,
+        /// Why.
+        reason: String,
+    },
+    /// No policy is in force that should be, and nothing is forwarded.
+    #[error(
+        "forwarding stays off, because the policy is not in force again; mend that or apply another policy, then run `enforcer boot` once more (without any policy: `enforcer detach`)"
+    )]
+    Closed(#[source] Box<ControllerError>),
     /// No policy is active.
     #[error("no policy is active: run `enforcer apply POLICY`")]
     NothingActive,

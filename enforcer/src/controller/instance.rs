@@ -17,6 +17,8 @@ pub struct Instance {
     pub store: Store,
     /// The file that serialises changes.
     pub(super) lock: PathBuf,
+    /// What forwarding was before it was switched off.
+    pub(super) forwarding: PathBuf,
 }
 
 impl Instance {
@@ -26,6 +28,7 @@ impl Instance {
             pins: Pins::new("/sys/fs/bpf/enforcer".into(), "/sys/fs/bpf".into()),
             store: Store::new("/var/lib/enforcer".into()),
             lock: "/run/enforcer.lock".into(),
+            forwarding: "/run/enforcer.forwarding".into(),
         }
     }
 
@@ -47,6 +50,7 @@ impl Instance {
             pins: Pins::new(root.join("bpf"), root.join("bpf")),
             store: Store::new(root.join("state")),
             lock: root.join("lock"),
+            forwarding: root.join("forwarding"),
         }
     }
 }

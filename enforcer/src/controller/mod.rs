@@ -7,6 +7,8 @@
 //! policy waits to be confirmed, and until when, is in `control` too.
 
 pub mod apply;
+pub mod boot;
+mod closed;
 pub mod confirm;
 pub mod counters;
 pub mod detach;
@@ -30,6 +32,7 @@ pub mod status;
 pub mod store;
 
 pub use apply::{Applied, ApplyOptions, apply};
+pub use boot::{Booted, boot};
 pub use confirm::{Confirmed, RolledBack, confirm, rollback};
 pub use counters::{Counters, counters};
 pub use detach::detach;

@@ -14,6 +14,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use enforcer_common::limits::LAYOUT_VERSION;
+use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use nix::unistd::geteuid;
 
@@ -57,6 +58,24 @@ impl Pins {
             }),
             _ => Err(KernelError::NotBpffs(self.mount.clone())),
         }
+    }
+
+    /// Mounts the BPF file system, if it is not there.
+    pub fn mount(&self) -> Result<(), KernelError> {
+        if !matches!(self.check(), Err(KernelError::NotBpffs(_))) {
+            return Ok(());
+        }
+        let failed = failed("mount a BPF file system at", &self.mount);
+        fs::create_dir_all(&self.mount).map_err(&failed)?;
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+        let mounted = mount(
+            Some("bpf"),
+            &self.mount,
+            Some("bpf"),
+            flags,
+            Some("mode=700"),
+        );
+        mounted.map_err(|errno| failed(errno.into()))
     }
 
     /// Everybody can create folders in a BPF file system that is mounted without

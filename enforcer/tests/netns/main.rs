@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod apply;
+mod boot;
 mod confirm;
 mod counters;
 mod crash;
@@ -23,3 +24,4 @@ mod plain;
 mod router;
 mod ssh;
 mod stream;
+mod units;

@@ -1,6 +1,10 @@
 //! The network that the tests run in, and what they ask of it.
 
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::mount::{MntFlags, umount2};
 
 use xtask::lab::{Enforcer, Expectation, Network, Outcome, Seen, Service, Topology, succeeded};
 
@@ -49,6 +53,22 @@ impl Net {
         let net = Self::open();
         net.apply(policy);
         net
+    }
+
+    /// Does to the kernel what a reboot does: programs, maps and pins are gone, and
+    /// the BPF file system is not mounted yet.
+    pub fn forget(&self) {
+        let mount = self.enforcer.root().join("bpf");
+        let router = self.lab.router().namespace();
+        router
+            .run(move || umount2(&mount, MntFlags::empty()))
+            .unwrap();
+        let patience = Instant::now() + Duration::from_secs(10);
+        // The kernel takes its time to let go of them.
+        while !self.xdp_programs().is_empty() {
+            assert!(Instant::now() < patience, "the programs stay");
+            thread::yield_now();
+        }
     }
 
     /// Applies a policy, which must succeed.

@@ -112,13 +112,16 @@ impl Enforcer {
 
     /// Starts a subcommand with variables in its environment; its output is kept.
     pub fn start_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Result<Child> {
-        let mut command = Command::new("env");
-        command.args(
-            variables
-                .iter()
-                .map(|(name, value)| format!("{name}={value}")),
-        );
-        command.arg(&self.program).args(["--root", ROOT]).args(args);
+        let set = variables.iter();
+        let set = set.map(|(name, value)| format!("{name}={value}"));
+        self.start_by("env", &set.collect::<Vec<_>>(), args)
+    }
+
+    /// Lets `program`, after its own arguments, start a subcommand; its output is kept.
+    pub fn start_by(&self, program: &str, its: &[String], args: &[&str]) -> Result<Child> {
+        let mut command = Command::new(program);
+        command.args(its).arg(&self.program);
+        command.args(["--root", ROOT]).args(args);
         self.spawn(command)
     }
 
