@@ -19,31 +19,75 @@ impl Slot {
     pub const ESSENTIAL: Self = Self(3);
     /// `(failsafe:N)`: the first of [`crate::limits::FAILSAFES`].
     pub const FAILSAFE: Self = Self(11);
+    /// `(no-conduit)!audit`.
+    pub const NO_CONDUIT_AUDIT: Self = Self(28);
+    /// `(intra-zone)!audit`.
+    pub const INTRA_ZONE_AUDIT: Self = Self(29);
+    /// `(self-out)!audit`.
+    pub const SELF_OUT_AUDIT: Self = Self(30);
     /// The first slot of a conduit; those before are reserved.
     pub const FIRST: u32 = 32;
 }
 
 /// What the policy says of one kind of traffic: the slot that decides in the
-/// low 24 bits, and above them [`Cell::ALLOW`] or the drop reason.
+/// low 24 bits, and above them one byte.
 ///
-/// Zero is neither: a cell nobody wrote drops as a table fault.
+/// | byte | verdict |
+/// |---|---|
+/// | `0xff` | it passes |
+/// | `0xfe`, `0xfd` | it passes on the [`crate::terms::Terms`] of the slot |
+/// | `0x80` and a reason | audit: it passes, and is counted as what would have been dropped |
+/// | a reason | it is dropped |
+/// | 0 | a cell nobody wrote: it is dropped, as a table fault |
+///
+/// With a reason, `0x40` says that no event tells of it.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cell(pub u32);
 
 impl Cell {
-    const ALLOW: u32 = 0xff;
+    const PASSES: u32 = 0x80 << 24;
+    const QUIET: u32 = 0x40 << 24;
+    const REASON: u32 = 0x3f << 24;
+    const ALLOW: u32 = 0xff << 24;
+    const ON_TERMS: u32 = 0xfe << 24;
+    const ON_AUDITED_TERMS: u32 = 0xfd << 24;
+    /// What stands in the place of a reason from here on is none.
+    const NO_REASONS: u32 = 0x3d << 24;
 
     /// Traffic that passes.
     #[inline(always)]
     pub const fn allow(slot: Slot) -> Self {
-        Self(Self::ALLOW << 24 | slot.0)
+        Self(Self::ALLOW | slot.0)
+    }
+
+    /// Traffic that passes as far as the terms of the slot let it; `is_audited`
+    /// when what they do not let pass is only counted.
+    pub const fn on_terms(slot: Slot, is_audited: bool) -> Self {
+        Self(
+            slot.0
+                | if is_audited {
+                    Self::ON_AUDITED_TERMS
+                } else {
+                    Self::ON_TERMS
+                },
+        )
     }
 
     /// Traffic that is dropped.
     #[inline(always)]
     pub const fn drop(slot: Slot, reason: DropReason) -> Self {
         Self((reason.0 as u32) << 24 | slot.0)
+    }
+
+    /// Traffic that this cell drops passes instead, and is counted in `slot`.
+    pub const fn audited(self, slot: Slot) -> Self {
+        Self(Self::PASSES | self.0 & (Self::QUIET | Self::REASON) | slot.0)
+    }
+
+    /// The same drop, of which no event tells.
+    pub const fn quiet(self) -> Self {
+        Self(self.0 | Self::QUIET)
     }
 
     /// Where the traffic is counted.
@@ -55,26 +99,51 @@ impl Cell {
     /// Whether the traffic passes.
     #[inline(always)]
     pub const fn allows(self) -> bool {
-        self.0 >> 24 == Self::ALLOW
+        self.0 & Self::PASSES != 0
     }
 
-    /// Why the traffic is dropped, if it is.
+    /// Whether the traffic passes and nothing else has to be looked at.
+    #[inline(always)]
+    pub const fn is_plain(self) -> bool {
+        self.0 >= Self::ALLOW
+    }
+
+    /// Whether the traffic passes only because this is an audit.
+    #[inline(always)]
+    pub const fn is_audit(self) -> bool {
+        self.allows() && self.0 & Self::REASON < Self::NO_REASONS
+    }
+
+    /// Whether what the terms of the slot do not let pass is only counted.
+    #[inline(always)]
+    pub const fn has_audited_terms(self) -> bool {
+        self.0 >> 24 == Self::ON_AUDITED_TERMS >> 24
+    }
+
+    /// Whether no event tells of the drop.
+    #[inline(always)]
+    pub const fn is_quiet(self) -> bool {
+        self.0 & Self::QUIET != 0
+    }
+
+    /// Why the traffic is dropped, or would be but for an audit.
     #[inline(always)]
     pub const fn reason(self) -> DropReason {
-        match self.0 >> 24 {
+        match (self.0 & Self::REASON) >> 24 {
             0 => DropReason::TABLE_FAULT,
             reason => DropReason(reason as u8),
         }
     }
 }
 
-/// A pair of zones: its row in the low 24 bits, and a flag.
+/// A pair of zones: its row in the low 24 bits, and flags.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair(pub u32);
 
 impl Pair {
     const STATELESS: u32 = 1 << 31;
+    const ENFORCED: u32 = 1 << 30;
 
     /// The pair that uses `row`; `stateless` when no packet between the zones
     /// can belong to a flow.
@@ -86,10 +155,22 @@ impl Pair {
         })
     }
 
+    /// The same pair, of which a zone says `enforce`.
+    pub const fn enforced(self) -> Self {
+        Self(self.0 | Self::ENFORCED)
+    }
+
     /// Index of the row.
     #[inline(always)]
     pub const fn row(self) -> u32 {
         self.0 & 0x00ff_ffff
+    }
+
+    /// Whether a zone says `enforce`, so that no audit of the whole policy is
+    /// about the pair.
+    #[inline(always)]
+    pub const fn is_enforced(self) -> bool {
+        self.0 & Self::ENFORCED != 0
     }
 
     /// Whether no packet from the one zone to the other belongs to a flow.
@@ -157,5 +238,50 @@ impl AddressClass {
             flags: (bits >> 16) as u16,
             failsafes: (bits >> 32) as u16,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_says_what_was_written_into_it() {
+        let (slot, twin) = (Slot(0x00ab_cdef), Slot(77));
+        for cell in [
+            Cell::allow(slot),
+            Cell::on_terms(slot, false),
+            Cell::on_terms(slot, true),
+        ] {
+            assert!(
+                cell.allows() && !cell.is_audit() && cell.slot() == slot,
+                "{cell:?}"
+            );
+            assert_eq!(cell.is_plain(), cell == Cell::allow(slot), "{cell:?}");
+            assert_eq!(
+                cell.has_audited_terms(),
+                cell == Cell::on_terms(slot, true),
+                "{cell:?}"
+            );
+        }
+        for reason in DropReason::ALL {
+            for cell in [Cell::drop(slot, *reason), Cell::drop(slot, *reason).quiet()] {
+                assert!(
+                    !cell.allows() && !cell.is_audit() && !cell.is_plain(),
+                    "{cell:?}"
+                );
+                assert_eq!((cell.slot(), cell.reason()), (slot, *reason));
+                let audited = cell.audited(twin);
+                assert!(
+                    audited.allows() && audited.is_audit() && !audited.is_plain(),
+                    "{cell:?}"
+                );
+                assert_eq!((audited.slot(), audited.reason()), (twin, *reason));
+                assert_eq!(audited.is_quiet(), cell.is_quiet(), "{cell:?}");
+                assert!(!audited.has_audited_terms(), "{cell:?}");
+            }
+        }
+        assert_eq!(Cell(0).reason(), DropReason::TABLE_FAULT);
+        assert!(!Cell(0).allows());
     }
 }

@@ -74,7 +74,7 @@ unsafe impl aya::Pod for ConduitCell {}
 unsafe impl aya::Pod for DropCell {}
 
 /// Cells for one pair of zones: the reasons that presuppose a destination.
-const PAIR_CELLS: u32 = 8;
+const PAIR_CELLS: u32 = 10;
 /// Cells for one source zone: the reasons that do not, by their numbers.
 const SINGLE_CELLS: u32 = 64;
 /// More zone ids than this, and destinations share a cell.
@@ -133,6 +133,9 @@ const fn pair_cell(reason: DropReason) -> Option<u32> {
         DropReason::TCP_NO_FLOW => Some(4),
         DropReason::FLOW_TABLE_FULL => Some(5),
         DropReason::LINK_LOCAL => Some(6),
+        DropReason::REJECT => Some(7),
+        DropReason::RATE_LIMITED => Some(8),
+        DropReason::AUDIT => Some(9),
         _ => None,
     }
 }
@@ -145,12 +148,13 @@ pub fn pair_reasons() -> impl Iterator<Item = DropReason> {
         .filter(|reason| pair_cell(*reason).is_some())
 }
 
-/// The reasons that are counted without a destination.
+/// The reasons that are counted without a destination; an audit can let pass
+/// what would have been dropped with or without one.
 pub fn single_reasons() -> impl Iterator<Item = DropReason> {
     DropReason::ALL
         .iter()
         .copied()
-        .filter(|reason| pair_cell(*reason).is_none())
+        .filter(|reason| pair_cell(*reason).is_none() || *reason == DropReason::AUDIT)
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@
 //! kernel programs.
 
 use crate::cell::{AddressClass, Cell, Pair, Slot, SourceCell};
+pub use crate::dropped::Dropped;
 use crate::essential;
+use crate::layout::Layout;
 use crate::lookup::{self, LinkClass, Tables};
 use crate::parse::Facts;
 use crate::question::{Origin, Question, Tags, echo_request};
@@ -55,6 +57,14 @@ pub struct Ends {
     destination: AddressClass,
 }
 
+impl Ends {
+    /// Whether the destination is a multicast or broadcast address.
+    #[inline(always)]
+    pub fn is_to_group(&self) -> bool {
+        self.destination.flags & AddressClass::GROUP != 0
+    }
+}
+
 /// A destination zone and what joins the source zone to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -74,67 +84,6 @@ pub struct Judgement {
     pub to: ZoneId,
     /// Verdict and the slot that decided.
     pub cell: Cell,
-}
-
-/// A packet that must not pass.
-///
-/// Absent values are numbers that name nothing rather than `Option`s: the
-/// verifier refuses to copy the undefined half of an `Option` into a map.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dropped {
-    /// Source zone, as far as it is known.
-    pub from: ZoneId,
-    to: ZoneId,
-    slot: Slot,
-    /// Why.
-    pub reason: DropReason,
-}
-
-impl Dropped {
-    const NO_ZONE: ZoneId = ZoneId(u16::MAX);
-    const NO_SLOT: Slot = Slot(u32::MAX);
-
-    /// A drop before the destination was known.
-    #[inline(always)]
-    pub const fn early(from: ZoneId, reason: DropReason) -> Self {
-        Self {
-            from,
-            to: Self::NO_ZONE,
-            slot: Self::NO_SLOT,
-            reason,
-        }
-    }
-
-    /// A drop on the way from one zone to another that no conduit decided.
-    #[inline(always)]
-    pub const fn between(from: ZoneId, to: ZoneId, reason: DropReason) -> Self {
-        Self {
-            from,
-            to,
-            slot: Self::NO_SLOT,
-            reason,
-        }
-    }
-
-    /// Destination zone, if it is known.
-    #[inline(always)]
-    pub fn to(&self) -> Option<ZoneId> {
-        (self.to != Self::NO_ZONE).then_some(self.to)
-    }
-
-    /// The conduit or built-in rule that decided, if one did.
-    #[inline(always)]
-    pub fn slot(&self) -> Option<Slot> {
-        (self.slot != Self::NO_SLOT).then_some(self.slot)
-    }
-}
-
-impl From<DropReason> for Dropped {
-    #[inline(always)]
-    fn from(reason: DropReason) -> Self {
-        Self::early(ZoneId::UNKNOWN, reason)
-    }
 }
 
 impl Judgement {
@@ -338,12 +287,12 @@ fn concluded(
 ) -> Result<Judgement, Dropped> {
     let from = ends.source.zone.zone();
     if !cell.allows() {
-        return Err(Dropped {
-            from,
-            to,
-            slot: cell.slot(),
-            reason: cell.reason(),
-        });
+        return Err(Dropped::by_rule(
+            (from, to),
+            cell.slot(),
+            cell.reason(),
+            cell.is_quiet(),
+        ));
     }
     if leaves_its_link(question, ends, to) {
         return Err(Dropped::between(from, to, DropReason::LINK_LOCAL));
@@ -373,4 +322,16 @@ pub fn decide(
     }
     let target = target(tables, question, ends);
     judge(tables, routes, question, ends, target)
+}
+
+/// Whether an audit of the whole policy lets pass what would be dropped: all
+/// that conduits and zones have not decided themselves, unless a zone says
+/// `enforce`.
+#[inline(always)]
+pub fn is_audited(tables: &impl Tables, dropped: &Dropped) -> bool {
+    if tables.layout().flags & Layout::AUDIT == 0 || dropped.reason.is_of_policy() {
+        return false;
+    }
+    let to = dropped.to().unwrap_or(dropped.from);
+    !lookup::pair(tables, dropped.from, to).is_enforced()
 }

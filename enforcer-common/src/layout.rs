@@ -59,13 +59,24 @@ pub struct Layout {
     pub rows: u32,
     /// Number of port classes, the stride of `rows`.
     pub port_classes: u32,
+    /// What conduits with a rate or a log ask, by slot:
+    /// [`crate::terms::Terms`].
+    pub terms: u32,
+    /// [`Layout::AUDIT`].
+    pub flags: u32,
     /// For later use; zero.
     pub reserved: u32,
     /// After how long without a packet flows are over.
     pub idle: Idle,
 }
 
-const _: () = assert!(size_of::<Layout>() == 108);
+impl Layout {
+    /// The whole policy is audited: what would be dropped passes, unless a zone
+    /// or conduit says `enforce`.
+    pub const AUDIT: u32 = 1;
+}
+
+const _: () = assert!(size_of::<Layout>() == 116);
 
 // SAFETY: `repr(C)`, no padding, and every bit pattern is a value.
 #[cfg(feature = "user")]

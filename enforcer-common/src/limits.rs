@@ -28,3 +28,10 @@ pub const FLOWS: u32 = 65_536;
 
 /// Flows that are not established yet, likewise.
 pub const FLOWS_NEW: u32 = 65_536;
+
+/// Sources that have a rate of their own; then the least recently seen one
+/// begins anew.
+pub const RATE_SOURCES: u32 = 16_384;
+
+/// Bytes of the ring buffer of events.
+pub const EVENT_BYTES: u32 = 256 * 1024;

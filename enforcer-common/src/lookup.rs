@@ -1,10 +1,11 @@
 //! Look-ups in the tables of one policy: plain arrays, bounded loops.
 
 use crate::address::Addr;
-use crate::cell::{AddressClass, Cell, Pair, SourceCell};
+use crate::cell::{AddressClass, Cell, Pair, Slot, SourceCell};
 use crate::layout::{HALF_WORDS, Layout, LinkEntry, TRIE_POINTER};
 use crate::limits::TRIE_LEVELS;
 use crate::question::Tags;
+use crate::terms::Terms;
 use crate::zone::ZoneId;
 
 /// The tables of one policy: in the kernel a map, in user space an image.
@@ -198,6 +199,18 @@ pub fn pair(tables: &impl Tables, from: ZoneId, to: ZoneId) -> Pair {
     let layout = tables.layout();
     let index = u32::from(from.0) * layout.zones + u32::from(to.0);
     Pair(tables.word(layout.pairs + 2 * index))
+}
+
+/// What the conduit of a slot asks, beside its zones and services.
+#[inline(always)]
+pub fn terms(tables: &impl Tables, slot: Slot) -> Terms {
+    let at = tables.layout().terms + slot.0 * Terms::HALF_WORDS;
+    Terms {
+        interval: tables.quad(at),
+        tolerance: tables.quad(at + 4),
+        audit_slot: Slot(tables.word(at + 8)),
+        flags: tables.word(at + 10),
+    }
 }
 
 /// What the policy says of a port class in a row.

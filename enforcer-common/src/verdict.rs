@@ -72,6 +72,35 @@ reasons! {
     /// The tables contradict themselves: a fault of this program, never of the
     /// packet.
     TABLE_FAULT = 21, "table-fault";
+    /// A conduit says reject.
+    REJECT = 22, "reject";
+    /// The rate of a conduit is used up.
+    RATE_LIMITED = 23, "rate-limited";
+    /// No drop: an audit let pass what would have been dropped.
+    AUDIT = 24, "audit";
+}
+
+impl DropReason {
+    /// Whether the parser found it, so that what the packet carries is not known.
+    #[inline(always)]
+    pub const fn is_of_parser(self) -> bool {
+        self.0 < Self::SPOOFED_SOURCE.0
+    }
+
+    /// Whether conduits and zones decided it, who then also decided whether it
+    /// is audited.
+    #[inline(always)]
+    pub const fn is_of_policy(self) -> bool {
+        matches!(
+            self,
+            Self::NO_CONDUIT
+                | Self::CONDUIT
+                | Self::INTRA_ZONE
+                | Self::SELF_OUT
+                | Self::REJECT
+                | Self::RATE_LIMITED
+        )
+    }
 }
 
 #[cfg(test)]

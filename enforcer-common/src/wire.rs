@@ -124,6 +124,13 @@ impl Ethernet {
         let [a, b, c] = self.destination;
         a == u16::to_be(0x0180) && b == u16::to_be(0xc200) && be16(c) < 0x10
     }
+
+    /// Whether one station sent the frame to one station.
+    #[inline(always)]
+    pub fn is_unicast(&self) -> bool {
+        const GROUP: u16 = u16::to_be(0x0100);
+        (self.destination[0] | self.source[0]) & GROUP == 0
+    }
 }
 
 impl VlanTag {
@@ -173,6 +180,12 @@ impl Ipv4 {
     #[inline(always)]
     pub fn is_fragment(&self) -> bool {
         be16(self.fragment) & 0x3fff != 0
+    }
+
+    /// Whether this is a fragment of a datagram, but not the first.
+    #[inline(always)]
+    pub fn is_later_fragment(&self) -> bool {
+        be16(self.fragment) & 0x1fff != 0
     }
 
     /// Time to live.
@@ -300,6 +313,18 @@ impl Tcp {
     #[inline(always)]
     pub fn header_bytes(&self) -> usize {
         usize::from(self.offset >> 4) * 4
+    }
+
+    /// Sequence number.
+    #[inline(always)]
+    pub fn sequence(&self) -> u32 {
+        be32(self.sequence)
+    }
+
+    /// Acknowledgment number.
+    #[inline(always)]
+    pub fn acknowledgment(&self) -> u32 {
+        be32(self.acknowledgment)
     }
 
     /// FIN, SYN, RST, PSH, ACK, URG, ECE and CWR from the lowest bit up.

@@ -10,13 +10,16 @@ use enforcer_common::flow::{self, Direction, Flow, FlowKey};
 use enforcer_common::lookup::Tables;
 use enforcer_common::parse::Facts;
 use enforcer_common::question::Question;
+use enforcer_common::terms::SourceKey;
 use enforcer_common::verdict::DropReason;
 use enforcer_common::wire::protocol;
 use enforcer_common::zone::ZoneId;
 
+use crate::events::Happened;
 use crate::hooks::Fib;
 use crate::maps::{Active, FLOWS, FLOWS_NEW};
 use crate::report::Amount;
+use crate::terms;
 
 /// One packet and all that is known of it.
 pub struct Seen<'a> {
@@ -32,6 +35,18 @@ pub struct Seen<'a> {
     pub amount: &'a Amount,
 }
 
+impl Seen<'_> {
+    /// What does not depend on how the packet is judged.
+    #[inline(always)]
+    fn packet(&self) -> Happened<'_> {
+        Happened {
+            active: self.active,
+            facts: self.facts,
+            amount: self.amount,
+        }
+    }
+}
+
 /// Memory outside the stack for what a packet needs of the flow table.
 #[repr(C)]
 pub struct FlowScratch {
@@ -43,12 +58,24 @@ pub struct FlowScratch {
     question: Question,
     /// What the tables say of both its ends.
     ends: Ends,
+    /// Why it must stop.
+    pub drop: Dropped,
+    /// What was said of it, where more than that has to be looked at.
+    pub judgement: Judgement,
+    /// What lets it pass then.
+    pub slot: Slot,
+    /// Whose rate it takes from.
+    pub source: SourceKey,
+    /// 1 when its terms are met.
+    is_met: u32,
 }
 
 /// What the flow table says of a packet.
 enum Known {
     /// It belongs to a flow, which this cell lets pass.
     Flow(Cell),
+    /// It belongs to a flow, whose cell asks for more.
+    OnTerms,
     /// It belongs to a flow that an older policy judged.
     Stale,
     /// It belongs to none.
@@ -83,6 +110,7 @@ pub fn established(
     let side = if is_initiator { entry.from } else { entry.to };
     let is_current = entry.generation == active.layout().generation
         && side == from
+        && entry.cell.is_plain()
         && !entry.is_over(protocol::TCP.into(), true, (now, &active.layout().idle));
     if !is_current {
         return None;
@@ -107,11 +135,16 @@ pub fn pass(seen: &Seen, routes: &Fib, scratch: &mut FlowScratch) -> Result<Slot
     }
     let scratch = black_box(scratch);
     if has_flow {
-        // A second time when the flow had to be judged again.
-        for _ in 0..2 {
+        scratch.is_met = 0;
+        // Once more when the flow had to be judged again, and when its cell
+        // asked for more.
+        for _ in 0..3 {
             match known(seen, scratch)? {
+                Known::Flow(_) if scratch.is_met != 0 => return Ok(scratch.slot),
                 Known::Flow(cell) => return Ok(cell.slot()),
                 Known::None => break,
+                Known::OnTerms if terms::meet(&seen.packet(), false, scratch) => scratch.is_met = 1,
+                Known::OnTerms => return Err(scratch.drop),
                 Known::Stale if judge_again(seen.active, routes, scratch) => {}
                 Known::Stale => break,
             }
@@ -124,15 +157,35 @@ pub fn pass(seen: &Seen, routes: &Fib, scratch: &mut FlowScratch) -> Result<Slot
         seen.ends,
         seen.target,
     )?;
+    if has_flow && is_amid_nothing(seen, &judgement) {
+        return Err(judgement.dropped(DropReason::TCP_NO_FLOW));
+    }
+    let mut slot = judgement.cell.slot();
+    if !judgement.cell.is_plain() {
+        scratch.judgement = judgement;
+        if !terms::meet(&seen.packet(), true, scratch) {
+            return Err(scratch.drop);
+        }
+        slot = scratch.slot;
+    }
     if has_flow {
         open(seen, &judgement, scratch)?;
     }
-    Ok(judgement.cell.slot())
+    Ok(slot)
+}
+
+/// Whether a packet that belongs to no flow is a TCP segment that opens none
+/// either, and may not be picked up. An audit lets it pass.
+#[inline(always)]
+fn is_amid_nothing(seen: &Seen, judgement: &Judgement) -> bool {
+    let is_mid_stream =
+        seen.facts.question.protocol() == protocol::TCP && !flow::opens_tcp(seen.facts);
+    is_mid_stream && !judgement.cell.is_audit() && ticks() >= seen.active.control.pickup_until
 }
 
 /// Timer ticks since boot.
 #[inline(always)]
-fn ticks() -> u64 {
+pub fn ticks() -> u64 {
     // SAFETY: takes no argument and reads a kernel counter.
     unsafe { bpf_jiffies64() }
 }
@@ -169,6 +222,14 @@ fn known(seen: &Seen, scratch: &mut FlowScratch) -> Result<Known, Dropped> {
         return Ok(Known::None);
     }
     let cell = entry.cell;
+    if is_initiator && !cell.is_plain() && scratch.is_met == 0 {
+        scratch.judgement = Judgement {
+            from: entry.from,
+            to: entry.to,
+            cell,
+        };
+        return Ok(Known::OnTerms);
+    }
     if is_initiator {
         account(&mut entry.initiator, (seen.facts, seen.amount), now);
         let is_confirmed = entry.responder.packets != 0 && flow::confirms(seen.facts);
@@ -251,13 +312,7 @@ fn account(direction: &mut Direction, (facts, amount): (&Facts, &Amount), now: u
 /// Records the flow that a packet opens.
 #[inline(always)]
 fn open(seen: &Seen, judgement: &Judgement, scratch: &mut FlowScratch) -> Result<(), Dropped> {
-    let now = ticks();
-    let is_mid_stream =
-        seen.facts.question.protocol() == protocol::TCP && !flow::opens_tcp(seen.facts);
-    if is_mid_stream && now >= seen.active.control.pickup_until {
-        return Err(judgement.dropped(DropReason::TCP_NO_FLOW));
-    }
-    let now = now as u32;
+    let now = ticks() as u32;
     let first = Direction {
         packets: seen.amount.packets,
         bytes: seen.amount.bytes,

@@ -8,15 +8,23 @@
 #![no_std]
 #![no_main]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+#![feature(core_intrinsics)]
+#![expect(
+    internal_features,
+    reason = "compare and exchange exists for this target only as an intrinsic"
+)]
 #![expect(
     clippy::needless_borrows_for_generic_args,
     reason = "keys and entries stay in map memory; by value they would be copied to the stack"
 )]
 
+mod events;
 mod flows;
 mod hooks;
 mod maps;
+mod reject;
 mod report;
+mod terms;
 
 use core::hint::black_box;
 
@@ -28,11 +36,14 @@ use enforcer_common::cell::Slot;
 use enforcer_common::counter::Addition;
 use enforcer_common::decide::{self, Dropped};
 use enforcer_common::essential::Essential;
+use enforcer_common::event::Kind;
 use enforcer_common::lookup;
 use enforcer_common::packet::Packet;
 use enforcer_common::parse::{self, Payload};
 use enforcer_common::question::{Origin, Place, Tags};
+use enforcer_common::verdict::DropReason;
 
+use crate::events::Happened;
 use crate::flows::Seen;
 use crate::hooks::{Buffer, Fib, Ingress};
 use crate::maps::{Active, InForce, Scratch};
@@ -41,8 +52,9 @@ use crate::maps::{Active, InForce, Scratch};
 #[xdp]
 pub fn enforcer_xdp(ctx: XdpContext) -> u32 {
     match arrive(&ctx) {
-        Some(()) => xdp_action::XDP_PASS,
-        None => xdp_action::XDP_DROP,
+        Some(Verdict::Pass) => xdp_action::XDP_PASS,
+        Some(Verdict::Answer) => xdp_action::XDP_TX,
+        Some(Verdict::Drop | Verdict::Reject) | None => xdp_action::XDP_DROP,
     }
 }
 
@@ -51,8 +63,8 @@ pub fn enforcer_xdp(ctx: XdpContext) -> u32 {
 #[classifier]
 pub fn enforcer_ingress(ctx: TcContext) -> i32 {
     match arrive_late(&ctx) {
-        Some(()) => TC_ACT_UNSPEC,
-        None => TC_ACT_SHOT,
+        Some(Verdict::Pass) => TC_ACT_UNSPEC,
+        _ => TC_ACT_SHOT,
     }
 }
 
@@ -61,53 +73,71 @@ pub fn enforcer_ingress(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn enforcer_egress(ctx: TcContext) -> i32 {
     match leave(&ctx) {
-        Some(()) => TC_ACT_UNSPEC,
-        None => TC_ACT_SHOT,
+        Some(Verdict::Pass) => TC_ACT_UNSPEC,
+        _ => TC_ACT_SHOT,
     }
 }
 
+/// What happens to a packet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// It passes.
+    Pass,
+    /// It is dropped.
+    Drop,
+    /// It is dropped, and its sender is told where that is possible.
+    Reject,
+    /// In its place lies what its sender is told.
+    Answer,
+}
+
 #[inline(always)]
-fn arrive(ctx: &XdpContext) -> Option<()> {
+fn arrive(ctx: &XdpContext) -> Option<Verdict> {
     let scratch = Scratch::of(Scratch::XDP)?;
     let packet = Ingress::new(ctx, scratch);
     let active = match Active::read(scratch, packet.ifindex())? {
         InForce::Policy(active) => active,
-        InForce::Nothing => return Some(()),
+        InForce::Nothing => return Some(Verdict::Pass),
     };
     scratch.amount = packet.amount();
     let place = place(&packet, packet.ifindex(), Origin::WIRE);
-    settle(&active, &packet, &Fib::of(ctx, scratch), place, scratch)
+    let verdict = settle(&active, &packet, &Fib::of(ctx, scratch), place, scratch);
+    if verdict == Verdict::Reject && reject::answer(ctx, &active, scratch) {
+        return Some(Verdict::Answer);
+    }
+    Some(verdict)
 }
 
 #[inline(always)]
-fn arrive_late(ctx: &TcContext) -> Option<()> {
+fn arrive_late(ctx: &TcContext) -> Option<Verdict> {
     let scratch = Scratch::of(Scratch::INGRESS)?;
     let packet = Buffer::new(ctx, scratch);
     let ifindex = packet.ifindex();
     let active = match Active::read(scratch, ifindex)? {
         InForce::Policy(active) => active,
-        InForce::Nothing => return Some(()),
+        InForce::Nothing => return Some(Verdict::Pass),
     };
     let packet = packet.bare(lookup::is_bare(&active, ifindex));
     packet.pull_headers();
     scratch.amount = packet.amount();
     let place = place(&packet, ifindex, Origin::WIRE);
-    settle(&active, &packet, &Fib::of(ctx, scratch), place, scratch)
+    let routes = Fib::of(ctx, scratch);
+    Some(settle(&active, &packet, &routes, place, scratch))
 }
 
 #[inline(always)]
-fn leave(ctx: &TcContext) -> Option<()> {
+fn leave(ctx: &TcContext) -> Option<Verdict> {
     let scratch = Scratch::of(Scratch::EGRESS)?;
     let packet = Buffer::new(ctx, scratch);
     let active = match Active::read(scratch, packet.ifindex())? {
         InForce::Policy(active) => active,
-        InForce::Nothing => return Some(()),
+        InForce::Nothing => return Some(Verdict::Pass),
     };
     let mut origin = Origin::ROUTER;
     let ingress = packet.ingress_ifindex();
     if ingress != 0 {
         if lookup::link(&active, ingress, Tags::default()).is_enforced {
-            return Some(());
+            return Some(Verdict::Pass);
         }
         origin = Origin::UNGUARDED;
     }
@@ -116,7 +146,8 @@ fn leave(ctx: &TcContext) -> Option<()> {
     packet.pull_headers();
     scratch.amount = packet.amount();
     let place = place(&packet, ifindex, origin);
-    settle(&active, &packet, &Fib::of(ctx, scratch), place, scratch)
+    let routes = Fib::of(ctx, scratch);
+    Some(settle(&active, &packet, &routes, place, scratch))
 }
 
 #[inline(always)]
@@ -129,7 +160,7 @@ fn place(packet: &impl Packet, ifindex: u32, origin: Origin) -> Place {
     }
 }
 
-/// Counts the verdict on a packet; `None` when it must not pass.
+/// Counts and tells of what the policy says of a packet.
 #[inline(always)]
 fn settle(
     active: &Active,
@@ -137,16 +168,37 @@ fn settle(
     routes: &Fib,
     place: Place,
     scratch: &mut Scratch,
-) -> Option<()> {
-    match enforce(active, packet, routes, place, scratch) {
+) -> Verdict {
+    scratch.facts.question.place = place;
+    match enforce(active, packet, routes, scratch) {
         Ok(slot) => {
             report::decided(slot, &scratch.amount);
-            Some(())
+            Verdict::Pass
         }
-        Err(drop) => {
-            report::dropped(active.control, &drop, &scratch.amount);
-            None
-        }
+        Err(drop) => refuse(active, &drop, scratch),
+    }
+}
+
+/// Drops a packet, unless an audit of the whole policy lets it pass.
+#[inline(always)]
+fn refuse(active: &Active, drop: &Dropped, scratch: &Scratch) -> Verdict {
+    let happened = Happened {
+        active,
+        facts: &scratch.facts,
+        amount: &scratch.amount,
+    };
+    if decide::is_audited(active, drop) {
+        report::audited(active.control, (drop.from, drop.to()), &scratch.amount);
+        events::tell(&happened, Kind::AUDIT, drop);
+        return Verdict::Pass;
+    }
+    report::dropped(active.control, drop, &scratch.amount);
+    if !drop.is_quiet() {
+        events::tell(&happened, events::kind_of(drop), drop);
+    }
+    match drop.reason {
+        DropReason::REJECT => Verdict::Reject,
+        _ => Verdict::Drop,
     }
 }
 
@@ -156,12 +208,10 @@ fn enforce(
     active: &Active,
     packet: &impl Packet,
     routes: &Fib,
-    mut place: Place,
     scratch: &mut Scratch,
 ) -> Result<Slot, Dropped> {
     let link = parse::link_layer(packet)?;
-    place.tags = link.tags;
-    scratch.facts.question.place = place;
+    scratch.facts.question.place.tags = link.tags;
     match parse::payload(packet, &link, &mut scratch.facts)? {
         Payload::Arp => return Ok(Essential::ARP.slot()),
         Payload::Link => return Ok(Essential::LINK.slot()),

@@ -4,18 +4,20 @@
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, bpf_fib_lookup as FibLookup};
-use aya_ebpf::btf_maps::{Array, LruHashMap, PerCpuArray};
+use aya_ebpf::btf_maps::{Array, LruHashMap, PerCpuArray, RingBuf};
 use aya_ebpf::helpers::bpf_jiffies64;
 use aya_ebpf::macros::btf_map;
 use enforcer_common::control::Control;
 use enforcer_common::counter::{ConduitCell, DropCell};
 use enforcer_common::decide::Ends;
+use enforcer_common::event::{Budget, Event};
 use enforcer_common::flow::{Flow, FlowKey};
 use enforcer_common::layout::{DECLARED_HALF_WORDS, Layout};
 use enforcer_common::limits;
 use enforcer_common::lookup::{self, Tables};
 use enforcer_common::parse::Facts;
 use enforcer_common::question::Tags;
+use enforcer_common::terms::SourceKey;
 
 use crate::flows::FlowScratch;
 use crate::report::Amount;
@@ -50,6 +52,23 @@ pub static FLOWS: LruHashMap<FlowKey, Flow, { limits::FLOWS as usize }> = LruHas
 /// Flows that are not established yet.
 #[btf_map(name = "flows_new")]
 pub static FLOWS_NEW: LruHashMap<FlowKey, Flow, { limits::FLOWS_NEW as usize }> = LruHashMap::new();
+
+/// The bucket of each conduit with a rate, by slot.
+#[btf_map(name = "rates")]
+pub static RATES: Array<u64, 1, MMAPABLE> = Array::new();
+
+/// The buckets of conduits that give each source a rate of its own.
+#[btf_map(name = "rate_sources")]
+pub static RATE_SOURCES: LruHashMap<SourceKey, u64, { limits::RATE_SOURCES as usize }> =
+    LruHashMap::new();
+
+/// Samples of what happens to packets.
+#[btf_map(name = "events")]
+pub static EVENTS: RingBuf<Event, { limits::EVENT_BYTES as usize }> = RingBuf::new();
+
+/// How many events and answers each CPU may still send.
+#[btf_map(name = "budgets")]
+pub static BUDGETS: PerCpuArray<Budget, { Budget::COUNT }> = PerCpuArray::new();
 
 /// What a hook knows of the packet in hand.
 ///

@@ -4,6 +4,8 @@ use enforcer_common::cell::Slot;
 use enforcer_common::control::Control;
 use enforcer_common::counter::Addition;
 use enforcer_common::decide::Dropped;
+use enforcer_common::verdict::DropReason;
+use enforcer_common::zone::ZoneId;
 
 use crate::maps::{CONDUIT_COUNTERS, DROP_COUNTERS};
 
@@ -82,15 +84,31 @@ unsafe fn add_at_once(count: *mut u64, amount: u64) {
 /// Counts a drop.
 #[inline(always)]
 pub fn dropped(control: &Control, drop: &Dropped, amount: &Amount) {
-    let index = control.drops.index(drop.from, drop.to(), drop.reason);
+    count(control, (drop.from, drop.to()), drop.reason, amount);
+    if let Some(slot) = drop.slot() {
+        decided(slot, amount);
+    }
+}
+
+/// Counts what passes only because this is an audit.
+#[inline(always)]
+pub fn audited(control: &Control, ends: (ZoneId, Option<ZoneId>), amount: &Amount) {
+    count(control, ends, DropReason::AUDIT, amount);
+}
+
+#[inline(always)]
+fn count(
+    control: &Control,
+    (from, to): (ZoneId, Option<ZoneId>),
+    reason: DropReason,
+    amount: &Amount,
+) {
+    let index = control.drops.index(from, to, reason);
     if let Some(cell) = DROP_COUNTERS.get_ptr_mut(index) {
         // SAFETY: as in `decided`.
         unsafe {
             (*cell).packets += amount.packets;
             (*cell).bytes += amount.bytes;
         }
-    }
-    if let Some(slot) = drop.slot() {
-        decided(slot, amount);
     }
 }

@@ -100,7 +100,7 @@ fn summary(source: &Source, findings: &Findings, needs: &Needs) -> String {
         "\
 {}: valid, {findings}; {place}
   {}, {}, {} KiB of tables
-  {} of kernel memory: {} tables, {} counters, {} flows
+  {} of kernel memory: {} tables, {} counters, {} flows, {} rates and events
 ",
         source.path().display(),
         counted(needs.zones, "zone"),
@@ -110,6 +110,7 @@ fn summary(source: &Source, findings: &Findings, needs: &Needs) -> String {
         mib(memory.tables),
         mib(memory.conduit_counters + memory.drop_counters),
         mib(memory.flows + memory.flows_new),
+        mib(memory.rates + memory.events),
     )
 }
 

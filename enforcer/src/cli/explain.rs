@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use enforcer_common::verdict::DropReason;
 use serde_json::{Value, json};
 
 use crate::compile::{Numbering, compile};
@@ -129,6 +130,11 @@ fn verdict(explanation: &Explanation) -> String {
     };
     match explanation.reason {
         None => format!("allow{by}"),
+        Some(reason) if explanation.is_audited => format!(
+            "allow{by}, but only because this is an audit; enforced, it is a drop: {}",
+            reason.name()
+        ),
+        Some(DropReason::REJECT) => format!("reject{by}: its sender is told"),
         Some(reason) => format!("drop{by}: {}", reason.name()),
     }
 }
@@ -137,7 +143,12 @@ fn record(subject: &Subject, explanation: &Explanation) -> Value {
     let lines = explanation.lines.iter();
     let lines = lines.map(|line| json!({ "line": line.number, "text": line.text }));
     json!({
-        "verdict": if explanation.reason.is_none() { "allow" } else { "drop" },
+        "verdict": match explanation.reason {
+            None => "allow",
+            Some(_) if explanation.is_audited => "audit",
+            Some(DropReason::REJECT) => "reject",
+            Some(_) => "drop",
+        },
         "reason": explanation.reason.map(|reason| reason.name()),
         "from": explanation.from,
         "to": explanation.to,

@@ -99,10 +99,12 @@ fn countdown(waiting: &WaitingStatus) -> String {
     )
 }
 
-fn policy_mode(policy: &PolicyStatus) -> &'static str {
-    match policy.audit {
-        true => "audit: NOTHING IS DROPPED",
-        false => "enforce",
+fn policy_mode(policy: &PolicyStatus) -> String {
+    match (policy.audit, policy.exceptions.join(", ")) {
+        (true, others) if others.is_empty() => "audit: NOTHING IS DROPPED".to_owned(),
+        (true, others) => format!("audit: only enforced is {others}"),
+        (false, others) if others.is_empty() => "enforce".to_owned(),
+        (false, others) => format!("enforce; only counted is what {others} would drop"),
     }
 }
 
@@ -122,6 +124,7 @@ fn record(status: &Found) -> Value {
     json!({
         "active": true,
         "mode": status.policy.as_ref().map(|it| if it.audit { "audit" } else { "enforce" }),
+        "mode_exceptions": status.policy.as_ref().map(|it| &it.exceptions),
         "generation": status.generation,
         "policy": status.policy.as_ref().map(|it| json!({ "name": it.name, "path": it.path })),
         "applied_at": status.policy.as_ref().map(|it| it.applied_at),

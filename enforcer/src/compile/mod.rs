@@ -20,6 +20,7 @@ mod image;
 mod interner;
 mod links;
 pub mod machine;
+mod modes;
 mod numbering;
 mod rows;
 mod services;
@@ -35,7 +36,7 @@ use std::collections::BTreeMap;
 
 pub use image::Image;
 pub use machine::Machine;
-pub use numbering::Numbering;
+pub use numbering::{AUDIT, Numbering};
 
 use crate::policy::model::Hook;
 use crate::policy::{Findings, Policy};

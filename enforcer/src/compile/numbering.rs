@@ -8,10 +8,15 @@ use enforcer_common::essential::Essential;
 use enforcer_common::zone::ZoneId;
 use serde::{Deserialize, Serialize};
 
+use super::modes;
 use super::size::{MAX_SLOTS, MAX_ZONE_IDS, room_for};
 use crate::policy::model::{Conduit, Zone};
 use crate::policy::names::ConduitId;
 use crate::policy::{Findings, Policy};
+
+/// What follows an id in the name of the counter of what an audit let pass. No
+/// id has such a character.
+pub const AUDIT: &str = "!audit";
 
 /// The number of every zone and conduit that was ever applied.
 ///
@@ -46,7 +51,14 @@ impl Numbering {
         let mut numbers = self.clone();
         let zones = policy.zones.iter().map(|zone| zone.name.as_str());
         extend(&mut numbers.zones, u32::from(ZoneId::FIRST), zones);
-        let conduits = policy.conduits.iter().map(|conduit| conduit.id.as_str());
+        let mut conduits: Vec<String> = Vec::new();
+        for conduit in &policy.conduits {
+            conduits.push(conduit.id.to_string());
+            if modes::can_be_audited(policy, conduit) {
+                conduits.push(audit_name(conduit));
+            }
+        }
+        let conduits = conduits.iter().map(String::as_str);
         extend(&mut numbers.conduits, Slot::FIRST, conduits);
         room_for(numbers.zone_ids() as usize, "zone numbers", MAX_ZONE_IDS)?;
         room_for(numbers.slots() as usize, "conduit counters", MAX_SLOTS)?;
@@ -61,6 +73,13 @@ impl Numbering {
     /// The slot of a conduit of the policy that the numbering was made for.
     pub(super) fn slot(&self, conduit: &Conduit) -> Slot {
         Slot(self.conduits[conduit.id.as_str()])
+    }
+
+    /// The slot that counts what an audit lets pass of a conduit; its own where
+    /// no audit can.
+    pub(super) fn audit_slot(&self, conduit: &Conduit) -> Slot {
+        let twin = self.conduits.get(&audit_name(conduit));
+        twin.map_or_else(|| self.slot(conduit), |slot| Slot(*slot))
     }
 
     /// The highest zone id, and one.
@@ -91,6 +110,9 @@ impl Numbering {
             (Slot::NO_CONDUIT.0, "(no-conduit)".to_owned()),
             (Slot::INTRA_ZONE.0, "(intra-zone)".to_owned()),
             (Slot::SELF_OUT.0, "(self-out)".to_owned()),
+            (Slot::NO_CONDUIT_AUDIT.0, format!("(no-conduit){AUDIT}")),
+            (Slot::INTRA_ZONE_AUDIT.0, format!("(intra-zone){AUDIT}")),
+            (Slot::SELF_OUT_AUDIT.0, format!("(self-out){AUDIT}")),
         ];
         let essential =
             Essential::ALL.map(|one| (one.slot().0, format!("(essential:{})", one.name())));
@@ -108,6 +130,10 @@ impl Numbering {
             .chain(conduits)
             .collect()
     }
+}
+
+fn audit_name(conduit: &Conduit) -> String {
+    format!("{}{AUDIT}", conduit.id)
 }
 
 fn extend<'n>(

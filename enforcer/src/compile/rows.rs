@@ -1,10 +1,10 @@
 //! Pairs of zones and rows: what the conduits say of each pair, by port class.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
 use enforcer_common::cell::{Cell, Pair, Slot};
-use enforcer_common::layout::WORDS;
+use enforcer_common::layout::{Layout, WORDS};
 use enforcer_common::verdict::DropReason;
 use enforcer_common::zone::ZoneId;
 
@@ -12,11 +12,12 @@ use super::coverage::{Coverage, Rank, by_strength};
 use super::equals::Equals;
 use super::flows::Flows;
 use super::interner::Interner;
+use super::modes::{self, PairMode};
 use super::numbering::Numbering;
 use super::services::Services;
 use super::size::{MAX_BLOCKS, room_for};
 use super::sources::Sources;
-use crate::policy::model::{Action, ZoneRef};
+use crate::policy::model::{Mode, ZoneRef};
 use crate::policy::{Findings, Policy};
 
 /// The tables `pairs` and `rows`.
@@ -25,6 +26,10 @@ pub(super) struct Rows {
     pub(super) pairs: Vec<u32>,
     /// Cells by row, then port class.
     pub(super) cells: Vec<u32>,
+    /// What conduits with a rate or a log ask, by slot.
+    pub(super) terms: Vec<u16>,
+    /// The flags of the layout.
+    pub(super) flags: u32,
 }
 
 /// For pairs of zones that only earlier policies had.
@@ -43,56 +48,46 @@ impl Rows {
         let conduits = order.iter().map(|index| &policy.conduits[*index]);
         let coverage = Coverage::new(zones.len(), conduits);
         let mut table = Table::new(policy, services, numbering, &order);
-        let unused = table.row(UNUSED, &[])?;
+        let unused = table.row(UNUSED, None, &[])?;
         let mut rows = vec![unused; zone_ids * zone_ids];
+        let mut enforced = vec![false; zone_ids * zone_ids];
         let mut equals = Equals::new(policy, &order);
         let mut known = HashMap::new();
         let mut last = None;
         for (from_id, from) in &zones {
             for (to_id, to) in &zones {
-                let key = (default(policy, *from, *to), coverage.of(*from, *to));
+                let mode = modes::of_pair(policy, *from, *to);
+                let default = modes::default_cell(policy, *from, *to);
+                let key = (default, mode, coverage.of(*from, *to));
                 let row = match last {
                     // Most pairs of a large policy have no conduit.
                     Some((same, row)) if same == key => row,
                     _ => match known.entry(key) {
                         Entry::Occupied(row) => *row.get(),
                         Entry::Vacant(new) => {
-                            let (default, covering) = key;
-                            let ranks = coverage.ranks(&covering);
+                            let ranks = coverage.ranks(&key.2);
                             equals.look(&ranks, |rank| table.conduits[rank].1, (*from, *to));
-                            *new.insert(table.row(default, &ranks)?)
+                            *new.insert(table.row(default, mode, &ranks)?)
                         }
                     },
                 };
                 last = Some((key, row));
-                rows[usize::from(from_id.0) * zone_ids + usize::from(to_id.0)] = row;
+                let pair = usize::from(from_id.0) * zone_ids + usize::from(to_id.0);
+                rows[pair] = row;
+                enforced[pair] = mode == Some(Mode::Enforce);
             }
         }
         equals.finish()?;
-        Ok(table.finish(&rows, zone_ids, sources))
-    }
-}
-
-/// What decides of traffic that no conduit covers.
-fn default(policy: &Policy, from: ZoneRef, to: ZoneRef) -> Cell {
-    let (action, slot, reason) = match (from, to) {
-        (ZoneRef::SelfZone, _) => {
-            let action = policy.defaults.self_out;
-            (action, Slot::SELF_OUT, DropReason::SELF_OUT)
-        }
-        (ZoneRef::Zone(zone), _) if from == to => {
-            let action = policy.zones[zone].intra_zone;
-            (action, Slot::INTRA_ZONE, DropReason::INTRA_ZONE)
-        }
-        _ => (Action::Drop, Slot::NO_CONDUIT, DropReason::NO_CONDUIT),
-    };
-    cell(action, slot, reason)
-}
-
-const fn cell(action: Action, slot: Slot, reason: DropReason) -> Cell {
-    match action {
-        Action::Allow => Cell::allow(slot),
-        Action::Reject | Action::Drop => Cell::drop(slot, reason),
+        let (pairs, cells) = table.finish(&rows, &enforced, (zone_ids, sources));
+        Ok(Self {
+            pairs,
+            cells,
+            terms: modes::terms(policy, numbering)?,
+            flags: match policy.defaults.mode {
+                Mode::Audit => Layout::AUDIT,
+                Mode::Enforce => 0,
+            },
+        })
     }
 }
 
@@ -112,8 +107,9 @@ fn by_id(policy: &Policy, numbering: &Numbering) -> Vec<(ZoneId, ZoneRef)> {
 
 /// Distinct rows.
 struct Table<'s> {
-    /// Of every conduit, weakest first: its cell, and the classes it covers.
-    conduits: Vec<(Cell, &'s [u16])>,
+    /// Of every conduit, weakest first: its cell by the mode of the zones, and
+    /// the classes it covers.
+    conduits: Vec<(BTreeMap<PairMode, Cell>, &'s [u16])>,
     /// Port classes, the length of a row.
     classes: usize,
     rows: Interner<Vec<u32>>,
@@ -128,8 +124,9 @@ impl<'s> Table<'s> {
     ) -> Self {
         let conduits = order.iter().map(|index| {
             let conduit = &policy.conduits[*index];
-            let cell = cell(conduit.action, numbering.slot(conduit), DropReason::CONDUIT);
-            (cell, services.of_conduits[*index].as_slice())
+            let modes = [None, Some(Mode::Enforce), Some(Mode::Audit)];
+            let cells = modes.map(|mode| (mode, modes::cell(policy, conduit, mode, numbering)));
+            (cells.into(), services.of_conduits[*index].as_slice())
         });
         Self {
             conduits: conduits.collect(),
@@ -139,12 +136,12 @@ impl<'s> Table<'s> {
     }
 
     /// The row in which each conduit decides over those before it.
-    fn row(&mut self, default: Cell, conduits: &[Rank]) -> Result<usize, Findings> {
+    fn row(&mut self, default: Cell, mode: PairMode, conduits: &[Rank]) -> Result<usize, Findings> {
         let mut row = vec![default.0; self.classes];
         for rank in conduits {
-            let (cell, classes) = self.conduits[*rank];
-            for class in classes {
-                row[usize::from(*class)] = cell.0;
+            let (cells, classes) = &self.conduits[*rank];
+            for class in *classes {
+                row[usize::from(*class)] = cells[&mode].0;
             }
         }
         let row = self.rows.intern(row);
@@ -157,8 +154,14 @@ impl<'s> Table<'s> {
         Ok(row)
     }
 
-    /// The tables, from the row of every pair of zone ids.
-    fn finish(self, pairs: &[usize], zone_ids: usize, sources: &Sources) -> Rows {
+    /// Pairs and cells, from the row of every pair of zone ids, and from whether
+    /// one of them says `enforce`.
+    fn finish(
+        self,
+        pairs: &[usize],
+        enforced: &[bool],
+        (zone_ids, sources): (usize, &Sources),
+    ) -> (Vec<u32>, Vec<u32>) {
         let rows = self.rows.into_values();
         let allows = |row: &Vec<u32>| row.iter().any(|cell| Cell(*cell).allows());
         let by_row: Vec<bool> = rows.iter().map(allows).collect();
@@ -169,11 +172,15 @@ impl<'s> Table<'s> {
         let pair = |(index, row): (usize, &usize)| {
             let (from, to) = (index / zone_ids, index % zone_ids);
             let stateless = flows.are_impossible(ZoneId(from as u16), ZoneId(to as u16));
-            Pair::new(*row as u32, stateless).0
+            let pair = Pair::new(*row as u32, stateless);
+            let pair = if enforced[index] {
+                pair.enforced()
+            } else {
+                pair
+            };
+            pair.0
         };
-        Rows {
-            pairs: pairs.iter().enumerate().map(pair).collect(),
-            cells: rows.concat(),
-        }
+        let pairs = pairs.iter().enumerate().map(pair).collect();
+        (pairs, rows.concat())
     }
 }

@@ -4,6 +4,8 @@ use enforcer_common::control::DropTable;
 use enforcer_common::counter::{ConduitCell, DropCell};
 use enforcer_common::flow::{Flow, FlowKey};
 use enforcer_common::layout::Block;
+use enforcer_common::limits::{EVENT_BYTES, RATE_SOURCES};
+use enforcer_common::terms::SourceKey;
 use serde::Serialize;
 
 use crate::policy::{Diagnostic, DiagnosticKind, Findings, Span};
@@ -29,6 +31,9 @@ const POLICIES: u64 = 2;
 /// What the kernel adds to key and value of a hash entry, its share of the
 /// bucket array included.
 const HASH_ENTRY_BYTES: u64 = 64;
+
+/// One bucket of a rate.
+const BUCKET_BYTES: usize = size_of::<u64>();
 
 /// What one image needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -66,6 +71,10 @@ pub struct Memory {
     pub flows: u64,
     /// Flows that are not established yet.
     pub flows_new: u64,
+    /// Buckets of conduits and sources with a rate.
+    pub rates: u64,
+    /// The ring buffer of events.
+    pub events: u64,
 }
 
 /// What memory depends on besides the policy.
@@ -101,12 +110,16 @@ impl SizeClass {
         let drop_cells = DropTable::for_zones(self.zone_ids).cells();
         let flow = size_of::<FlowKey>() + size_of::<Flow>();
         let flow = flow as u64 + HASH_ENTRY_BYTES;
+        let source = (size_of::<SourceKey>().next_multiple_of(8) + BUCKET_BYTES) as u64;
+        let source = source + HASH_ENTRY_BYTES;
         Memory {
             tables: POLICIES * bytes(self.blocks, size_of::<Block>()),
             conduit_counters: cpus * bytes(self.slots, size_of::<ConduitCell>()),
             drop_counters: cpus * bytes(drop_cells, size_of::<DropCell>()),
             flows: u64::from(capacity.flows) * flow,
             flows_new: u64::from(capacity.flows_new) * flow,
+            rates: bytes(self.slots, BUCKET_BYTES) + u64::from(RATE_SOURCES) * source,
+            events: EVENT_BYTES.into(),
         }
     }
 }
@@ -114,7 +127,8 @@ impl SizeClass {
 impl Memory {
     /// All maps together.
     pub fn total(&self) -> u64 {
-        self.tables + self.conduit_counters + self.drop_counters + self.flows + self.flows_new
+        let counters = self.conduit_counters + self.drop_counters;
+        self.tables + counters + self.flows + self.flows_new + self.rates + self.events
     }
 }
 
@@ -174,12 +188,16 @@ mod tests {
         let want = Memory {
             tables: 1 << 20,
             conduit_counters: 2 * 256 * 48,
-            drop_counters: 2 * (16 * 16 * 8 + 16 * 64) * 112,
+            drop_counters: 2 * (16 * 16 * 10 + 16 * 64) * 112,
             flows: 12 << 20,
             flows_new: 192,
+            rates: 256 * 8 + 16_384 * 96,
+            events: 262_144,
         };
         let got = class.memory(capacity);
         assert_eq!(got, want);
-        assert_eq!(got.total(), 1_048_576 + 24_576 + 688_128 + 12_582_912 + 192);
+        let rates_and_events = 2_048 + 1_572_864 + 262_144;
+        let total = 1_048_576 + 24_576 + 802_816 + 12_582_912 + 192 + rates_and_events;
+        assert_eq!(got.total(), total);
     }
 }

@@ -69,6 +69,8 @@ pub(super) fn lay_out(parts: Parts) -> Result<(Vec<Block>, Layout), Findings> {
         zones: zone_ids,
         rows: blocks.words(&rows.cells),
         port_classes: services.failsafes.len() as u32,
+        terms: blocks.half_words(&rows.terms),
+        flags: rows.flags,
         reserved: 0,
         idle: Idle::default(),
     };

@@ -1,7 +1,7 @@
 //! What the policy language has and this build does not act on yet: refused,
 //! never ignored.
 
-use crate::policy::model::{Action, Conduit, Limits, Mode, Zone};
+use crate::policy::model::Limits;
 use crate::policy::{Diagnostic, DiagnosticKind, Findings, Policy, Span};
 
 /// Refuses a policy that asks for more than tables and programs can do.
@@ -13,19 +13,6 @@ pub(super) fn refuse(policy: &Policy) -> Result<(), Findings> {
             findings.push(Diagnostic::new(DiagnosticKind::NotSupported { what }, span));
         }
     };
-    let audit = "mode: audit";
-    let everywhere = policy.defaults.mode == Mode::Audit;
-    missing(everywhere, "defaults.mode: audit", Span::default());
-    for Zone { mode, span, .. } in &policy.zones {
-        missing(*mode == Some(Mode::Audit), audit, *span);
-    }
-    for conduit in &policy.conduits {
-        let Conduit { mode, span, .. } = conduit;
-        missing(*mode == Some(Mode::Audit), audit, *span);
-        missing(conduit.action == Action::Reject, "action: reject", *span);
-        missing(conduit.rate.is_some(), "rate", *span);
-        missing(conduit.log.is_some(), "log", *span);
-    }
     let Limits {
         flows, flows_new, ..
     } = Limits::default();

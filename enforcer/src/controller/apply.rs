@@ -73,10 +73,12 @@ pub(super) fn apply_locked(
     source: &Source,
     options: &ApplyOptions,
 ) -> Result<Applied, ControllerError> {
-    let (mut policy, warnings) = policy::parse(source).map_err(ControllerError::Rejected)?;
-    if options.audit {
-        policy.defaults.mode = Mode::Audit;
-    }
+    let (policy, warnings) = policy::parse(source).map_err(ControllerError::Rejected)?;
+    let policy = if options.audit {
+        policy.audited()
+    } else {
+        policy
+    };
     instance.pins.prepare()?;
     let netlink = Netlink::connect()?;
     let active = settle(instance)?;

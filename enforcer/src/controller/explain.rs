@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use enforcer_common::cell::Slot;
+use enforcer_common::cell::{Cell, Slot};
 use enforcer_common::decide::{self, Dropped, Judgement, Route, Routes};
 use enforcer_common::limits::FAILSAFES;
 use enforcer_common::lookup;
@@ -14,7 +14,7 @@ use enforcer_common::wire::{TCP_SYN, protocol};
 use enforcer_common::zone::ZoneId;
 
 use crate::compile::machine::Interface;
-use crate::compile::{Image, Machine};
+use crate::compile::{AUDIT, Image, Machine};
 use crate::kernel::routes::KernelRoutes;
 use crate::policy::model::Policy;
 use crate::policy::{Source, Span};
@@ -42,8 +42,10 @@ pub struct Subject {
 /// What happens to a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// Why it is dropped; `None` when it passes.
+    /// Why it is dropped, or would be but for an audit; `None` when it passes.
     pub reason: Option<DropReason>,
+    /// Whether it passes nevertheless, because this is an audit.
+    pub is_audited: bool,
     /// Source zone.
     pub from: String,
     /// Destination zone, where it matters.
@@ -115,13 +117,15 @@ pub fn explain(
     let facts = facts(query, place);
     let result = match judged(subject, &facts) {
         Ok((slot, judgement)) => Answer {
-            reason: None,
+            reason: judgement.and_then(|judgement| audited(judgement.cell)),
+            is_audited: judgement.is_some_and(|judgement| judgement.cell.is_audit()),
             from: judgement.map(|judgement| judgement.from),
             to: judgement.map(|judgement| judgement.to),
             slot: Some(slot),
         },
         Err(dropped) => Answer {
             reason: Some(dropped.reason),
+            is_audited: decide::is_audited(&subject.image, &dropped),
             from: Some(dropped.from),
             to: dropped.to(),
             slot: dropped.slot(),
@@ -133,10 +137,16 @@ pub fn explain(
 /// What the decision says, in numbers.
 struct Answer {
     reason: Option<DropReason>,
+    is_audited: bool,
     /// `None` where the packet passed before its zones mattered.
     from: Option<ZoneId>,
     to: Option<ZoneId>,
     slot: Option<Slot>,
+}
+
+/// Why an audit lets pass what a cell is about.
+fn audited(cell: Cell) -> Option<DropReason> {
+    cell.is_audit().then(|| cell.reason())
 }
 
 /// The steps of the kernel programs, for a packet outside any flow.
@@ -260,6 +270,7 @@ fn described(subject: &Subject, facts: &Facts, answer: &Answer) -> Explanation {
     let slot = answer.slot.map(|slot| slot.0);
     Explanation {
         reason: answer.reason,
+        is_audited: answer.is_audited,
         from: zone(from),
         to: answer.to.map(zone),
         rule: slot.and_then(|slot| image.slots.get(&slot).cloned()),
@@ -281,7 +292,7 @@ fn span(subject: &Subject, answer: &Answer) -> Option<Span> {
     if failsafe < FAILSAFES {
         return policy.failsafe.get(failsafe).map(|entry| entry.span);
     }
-    if slot == Slot::INTRA_ZONE {
+    if slot == Slot::INTRA_ZONE || slot == Slot::INTRA_ZONE_AUDIT {
         let name = image.zones.get(&answer.from?.0)?;
         let mut zones = policy.zones.iter();
         return zones
@@ -289,6 +300,7 @@ fn span(subject: &Subject, answer: &Answer) -> Option<Span> {
             .map(|zone| zone.span);
     }
     let id = image.slots.get(&slot.0)?;
+    let id = id.strip_suffix(AUDIT).unwrap_or(id);
     let mut conduits = policy.conduits.iter();
     let conduit = conduits.find(|conduit| conduit.id.as_str() == id);
     conduit.map(|conduit| conduit.span)

@@ -11,7 +11,6 @@ use crate::kernel::carry::Carried;
 use crate::kernel::links;
 use crate::kernel::maps::{Capacity, Tables};
 use crate::kernel::set::Set;
-use crate::policy::model::Mode;
 use crate::policy::{self, Findings, Policy, Source};
 
 use super::error::ControllerError;
@@ -65,12 +64,8 @@ fn copied(
 pub fn reparsed(record: &Record) -> Result<(Source, Policy), ControllerError> {
     let source = Source::from_text(&record.policy.path, record.policy.text.as_str());
     match policy::parse(&source) {
-        Ok((mut policy, _)) => {
-            if record.audit {
-                policy.defaults.mode = Mode::Audit;
-            }
-            Ok((source, policy))
-        }
+        Ok((policy, _)) if record.audit => Ok((source, policy.audited())),
+        Ok((policy, _)) => Ok((source, policy)),
         Err(findings) => Err(rejected(record, findings)),
     }
 }

@@ -11,8 +11,11 @@ use crate::kernel::netlink::{Interface, Netlink};
 use crate::kernel::owner::{Owner, Owners};
 use crate::kernel::pending::Previous;
 use crate::kernel::probe::{self, Program};
+use crate::policy::Policy;
+use crate::policy::model::Mode;
 
 use super::error::ControllerError;
+use super::grow::reparsed;
 use super::instance::Instance;
 use super::settle::{self, Waiting};
 use super::state::{Enforced, Record};
@@ -48,8 +51,10 @@ pub struct PolicyStatus {
     pub applied_at: u64,
     /// How long ago that is.
     pub age_s: u64,
-    /// Whether nothing is dropped, whatever it says.
+    /// Whether it is an audit as a whole.
     pub audit: bool,
+    /// Zones and conduits of the other mode.
+    pub exceptions: Vec<String>,
 }
 
 /// The policy waits to be confirmed.
@@ -117,12 +122,15 @@ pub fn status(instance: &Instance) -> Result<Option<Status>, ControllerError> {
 }
 
 fn known(record: &Record) -> PolicyStatus {
+    let policy = reparsed(record).ok().map(|(_, policy)| policy);
+    let audits = |policy: &Policy| policy.defaults.mode == Mode::Audit;
     PolicyStatus {
         name: record.policy.name.clone(),
         path: record.policy.path.clone(),
         applied_at: record.applied_at,
         age_s: age_s(record.applied_at),
-        audit: record.audit,
+        audit: policy.as_ref().map_or(record.audit, audits),
+        exceptions: policy.map_or_else(Vec::new, |policy| policy.mode_exceptions()),
     }
 }
 

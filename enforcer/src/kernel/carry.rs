@@ -40,6 +40,7 @@ pub(super) fn copy(
     };
     if from.capacity().slots != to.capacity().slots {
         carried.conduits = Some(to.conduits.copy_from(&from.conduits)?);
+        to.copy_rates(from);
     }
     let (table, old_table) = (to.control().drops, from.control().drops);
     if table != old_table {

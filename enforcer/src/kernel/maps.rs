@@ -54,6 +54,8 @@ pub struct Tables<'a> {
 pub struct Maps {
     tables: Memory<Block>,
     control: Memory<Control>,
+    /// The bucket of each conduit with a rate, by slot.
+    rates: Memory<u64>,
     capacity: Capacity,
     /// What each conduit decided.
     pub conduits: ConduitCounters,
@@ -98,9 +100,11 @@ impl Maps {
         let control = open(&Shape::CONTROL)?;
         let conduits = ConduitCounters::of(open(&Shape::CONDUITS)?)?;
         let drops = DropCounters::of(open(&Shape::DROPS)?)?;
+        let rates = open(&Shape::RATES)?;
         let mut maps = Self {
             tables: mapped(&tables, POLICIES * blocks, &Shape::TABLES)?,
             control: mapped(&control, 1, &Shape::CONTROL)?,
+            rates: mapped(&rates, conduits.slots(), &Shape::RATES)?,
             capacity: Capacity {
                 blocks,
                 slots: conduits.slots(),
@@ -250,6 +254,18 @@ impl Maps {
     fn write_used(&mut self, slot: usize, blocks: u32) {
         // SAFETY: the element is mapped; programs do not read this word.
         unsafe { (&raw mut (*self.control_element()).used_blocks[slot]).write_volatile(blocks) };
+    }
+
+    /// Takes over what is left of rates in the maps of another object.
+    pub(super) fn copy_rates(&self, other: &Self) {
+        let slots = self.capacity.slots.min(other.capacity.slots);
+        for slot in 0..slots as usize {
+            if let (Some(to), Some(from)) = (self.rates.element(slot), other.rates.element(slot)) {
+                // SAFETY: both are mapped and aligned, and every access to them
+                // is one of the whole.
+                unsafe { to.write_volatile(from.read_volatile()) };
+            }
+        }
     }
 
     fn write_layout(&mut self, slot: usize, layout: Layout) {

@@ -67,6 +67,7 @@ pub fn load(
     loader
         .override_global("TABLE_MASK", &mask, true)
         .map_max_entries(Shape::CONDUITS.name, capacity.slots)
+        .map_max_entries(Shape::RATES.name, capacity.slots)
         .map_max_entries(
             Shape::DROPS.name,
             DropTable::for_zones(capacity.zones).cells(),
@@ -158,7 +159,10 @@ impl Object {
         Maps::of(|shape| {
             let map = self.ebpf.take_map(shape.name);
             match map.ok_or(KernelError::Incomplete(shape.name))? {
-                Map::Array(map) | Map::PerCpuArray(map) | Map::LruHashMap(map) => Ok(map),
+                Map::Array(map)
+                | Map::PerCpuArray(map)
+                | Map::LruHashMap(map)
+                | Map::RingBuf(map) => Ok(map),
                 _ => Err(KernelError::Incomplete(shape.name)),
             }
         })
@@ -189,7 +193,9 @@ impl Object {
 
     fn map(&self, shape: &Shape) -> Result<&MapData, KernelError> {
         match self.ebpf.map(shape.name) {
-            Some(Map::Array(map) | Map::PerCpuArray(map) | Map::LruHashMap(map)) => Ok(map),
+            Some(
+                Map::Array(map) | Map::PerCpuArray(map) | Map::LruHashMap(map) | Map::RingBuf(map),
+            ) => Ok(map),
             _ => Err(KernelError::Incomplete(shape.name)),
         }
     }

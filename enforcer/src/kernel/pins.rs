@@ -29,11 +29,12 @@ pub struct Pins {
 }
 
 /// Names that always lead to the maps in use; the last one decides.
-const STABLE: [&Shape; 5] = [
+const STABLE: [&Shape; 6] = [
     &Shape::DROPS,
     &Shape::CONDUITS,
     &Shape::FLOWS,
     &Shape::FLOWS_NEW,
+    &Shape::EVENTS,
     &Shape::CONTROL,
 ];
 

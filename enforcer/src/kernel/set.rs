@@ -167,6 +167,10 @@ impl Set {
         let shared = [
             (Shape::FLOWS, true),
             (Shape::FLOWS_NEW, true),
+            (Shape::RATE_SOURCES, true),
+            (Shape::BUDGETS, true),
+            (Shape::EVENTS, true),
+            (Shape::RATES, own.slots == capacity.slots),
             (Shape::CONDUITS, own.slots == capacity.slots),
             (Shape::DROPS, own.zones == capacity.zones),
         ];

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use aya::maps::{MapData, MapError, MapType};
 use enforcer_common::control::Control;
 use enforcer_common::counter::{ConduitCell, DropCell};
+use enforcer_common::event::Budget;
 use enforcer_common::flow::{Flow, FlowKey};
 use enforcer_common::layout::Block;
+use enforcer_common::terms::SourceKey;
 
 use super::error::KernelError;
 
@@ -17,9 +19,12 @@ pub struct Shape {
     pub name: &'static str,
     kind: MapType,
     key_bytes: usize,
-    /// 0 for elements of any number of blocks.
+    /// 0 for elements of any number of blocks; [`NO_ELEMENTS`].
     value_bytes: usize,
 }
+
+/// The value size of maps that have no elements.
+const NO_ELEMENTS: usize = usize::MAX;
 
 impl Shape {
     const fn array<V>(name: &'static str, kind: MapType) -> Self {
@@ -31,12 +36,12 @@ impl Shape {
         }
     }
 
-    const fn flows(name: &'static str) -> Self {
+    const fn hash<K, V>(name: &'static str) -> Self {
         Self {
             name,
             kind: MapType::LruHash,
-            key_bytes: size_of::<FlowKey>(),
-            value_bytes: size_of::<Flow>(),
+            key_bytes: size_of::<K>(),
+            value_bytes: size_of::<V>(),
         }
     }
 
@@ -55,18 +60,35 @@ impl Shape {
     /// What was dropped.
     pub const DROPS: Self = Self::array::<DropCell>("drop_counters", MapType::PerCpuArray);
     /// Flows that are established.
-    pub const FLOWS: Self = Self::flows("flows");
+    pub const FLOWS: Self = Self::hash::<FlowKey, Flow>("flows");
     /// Flows that are not established yet.
-    pub const FLOWS_NEW: Self = Self::flows("flows_new");
+    pub const FLOWS_NEW: Self = Self::hash::<FlowKey, Flow>("flows_new");
+    /// The bucket of each conduit with a rate.
+    pub const RATES: Self = Self::array::<u64>("rates", MapType::Array);
+    /// The buckets of sources that have a rate of their own.
+    pub const RATE_SOURCES: Self = Self::hash::<SourceKey, u64>("rate_sources");
+    /// What is left of budgets, and how often that was not enough.
+    pub const BUDGETS: Self = Self::array::<Budget>("budgets", MapType::PerCpuArray);
+    /// The ring buffer of events.
+    pub const EVENTS: Self = Self {
+        name: "events",
+        kind: MapType::RingBuf,
+        key_bytes: 0,
+        value_bytes: NO_ELEMENTS,
+    };
 
     /// Every map that is pinned.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::TABLES,
         Self::CONTROL,
         Self::CONDUITS,
         Self::DROPS,
         Self::FLOWS,
         Self::FLOWS_NEW,
+        Self::RATES,
+        Self::RATE_SOURCES,
+        Self::BUDGETS,
+        Self::EVENTS,
     ];
 
     /// Opens the map of this shape that is pinned in `folder`.
@@ -96,6 +118,7 @@ impl Shape {
             0 => info
                 .value_size()
                 .next_multiple_of(size_of::<Block>() as u32),
+            NO_ELEMENTS => 0,
             bytes => bytes as u32,
         };
         let properties = [

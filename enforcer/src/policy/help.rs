@@ -53,6 +53,7 @@ impl DiagnosticKind {
             Self::NoEthernet { .. } => "no-ethernet",
             Self::TooManyTags { .. } => "too-many-tags",
             Self::NoRoom { .. } => "no-room",
+            Self::BurstTooLarge { .. } => "burst-too-large",
             Self::DuplicateClaim { .. } => "duplicate-claim",
             Self::UnusedZone { .. } => "unused-zone",
             Self::UnusedService { .. } => "unused-service",
@@ -189,6 +190,7 @@ impl DiagnosticKind {
             }
             Self::NoEthernet { .. } => "write `hook: tc` for it, or leave its `hook` out",
             Self::TooManyTags { .. } => "name the parent interface, and `vlan` with both tags",
+            Self::BurstTooLarge { .. } => "write a smaller `burst`",
             Self::NoRoom { .. } => "merge zones, prefixes or services that are treated alike",
             Self::UnusedZone { .. } => {
                 "only traffic inside the zone and from the router reaches it; \

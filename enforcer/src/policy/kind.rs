@@ -174,6 +174,8 @@ pub enum DiagnosticKind {
         found: usize,
         limit: usize,
     },
+    #[error("at this rate it takes more than {years} years to save up for the burst")]
+    BurstTooLarge { years: u64 },
 
     // Warnings.
     #[error("zone `{zone}` claims {claim} twice")]

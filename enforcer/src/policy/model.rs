@@ -36,7 +36,7 @@ pub struct Policy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Defaults {
     /// What becomes of would-be drops. [`Mode::Audit`] here drops nothing at
-    /// all.
+    /// all, unless a zone or conduit says `enforce`.
     pub mode: Mode,
     /// Flows that the router starts itself.
     pub self_out: Action,
@@ -183,6 +183,29 @@ pub enum Action {
     Reject,
     /// It is dropped.
     Drop,
+}
+
+impl Policy {
+    /// The same policy as an audit: nothing is dropped, whatever its zones and
+    /// conduits say.
+    pub fn audited(mut self) -> Self {
+        self.defaults.mode = Mode::Audit;
+        self.zones.iter_mut().for_each(|zone| zone.mode = None);
+        let conduits = self.conduits.iter_mut();
+        conduits.for_each(|conduit| conduit.mode = None);
+        self
+    }
+
+    /// The zones and conduits of another mode than the policy as a whole.
+    pub fn mode_exceptions(&self) -> Vec<String> {
+        let is_other = |mode: Option<Mode>| mode.is_some_and(|mode| mode != self.defaults.mode);
+        let zones = self.zones.iter().filter(|zone| is_other(zone.mode));
+        let zones = zones.map(|zone| format!("zone {}", zone.name));
+        let conduits = self.conduits.iter();
+        let conduits = conduits.filter(|conduit| is_other(conduit.mode));
+        let conduits = conduits.map(|conduit| format!("conduit {}", conduit.id));
+        zones.chain(conduits).collect()
+    }
 }
 
 impl Conduit {

@@ -13,6 +13,7 @@ use enforcer_common::parse::{self, Facts, Payload};
 use enforcer_common::question::{Origin, Place, Question};
 use enforcer_common::verdict::DropReason;
 use enforcer_common::wire::protocol;
+use enforcer_common::zone::ZoneId;
 
 use crate::compare::{Counter, Counters, Datapath};
 use crate::compiled::images;
@@ -27,6 +28,22 @@ pub struct InProcess<'w> {
     counters: Counters,
 }
 
+/// What lets a packet pass.
+struct Passed {
+    slot: Slot,
+    /// From where to where, if only because this is an audit.
+    audited: Option<(ZoneId, ZoneId)>,
+}
+
+impl From<Slot> for Passed {
+    fn from(slot: Slot) -> Self {
+        Self {
+            slot,
+            audited: None,
+        }
+    }
+}
+
 impl<'w> InProcess<'w> {
     /// The first of the policies is active.
     pub fn new(policies: &[&Policy], world: &'w World) -> Self {
@@ -39,7 +56,7 @@ impl<'w> InProcess<'w> {
         }
     }
 
-    fn judge(&self, frame: &[u8], ifindex: u32) -> Result<Slot, Dropped> {
+    fn judge(&self, frame: &[u8], ifindex: u32) -> Result<Passed, Dropped> {
         let packet = Bytes::new(frame);
         let link = parse::link_layer(&packet)?;
         let mut facts = unread(Place {
@@ -48,21 +65,33 @@ impl<'w> InProcess<'w> {
             origin: Origin::WIRE,
         });
         match parse::payload(&packet, &link, &mut facts)? {
-            Payload::Arp => return Ok(Essential::ARP.slot()),
-            Payload::Link => return Ok(Essential::LINK.slot()),
+            Payload::Arp => return Ok(Essential::ARP.slot().into()),
+            Payload::Link => return Ok(Essential::LINK.slot().into()),
             Payload::Ip => {}
         }
         let question = &facts.question;
         let ends = decide::ends(&self.image, question);
         if let Some(slot) = decide::admit(&self.image, &facts, &ends)? {
-            return Ok(slot);
+            return Ok(slot.into());
         }
         let target = decide::target(&self.image, question, &ends);
         let judgement = decide::judge(&self.image, self, question, &ends, target)?;
-        if question.protocol() == protocol::TCP && !flow::opens_tcp(&facts) {
+        let is_audited = judgement.cell.is_audit();
+        if question.protocol() == protocol::TCP && !flow::opens_tcp(&facts) && !is_audited {
             return Err(judgement.dropped(DropReason::TCP_NO_FLOW));
         }
-        Ok(judgement.cell.slot())
+        Ok(Passed {
+            slot: judgement.cell.slot(),
+            audited: is_audited.then_some((judgement.from, judgement.to)),
+        })
+    }
+
+    fn dropped(&self, from: ZoneId, to: Option<ZoneId>, reason: DropReason) -> Counter {
+        Counter::Drop {
+            from: self.image.zones[&from.0].clone(),
+            to: to.map(|zone| self.image.zones[&zone.0].clone()),
+            reason: reason.name().to_owned(),
+        }
     }
 
     fn conduit(&self, slot: Slot) -> Counter {
@@ -72,23 +101,30 @@ impl<'w> InProcess<'w> {
 
 impl Datapath for InProcess<'_> {
     fn run(&mut self, frame: &[u8], ifindex: u32) -> bool {
-        let verdict = self.judge(frame, ifindex);
-        let moved = match verdict {
-            Ok(slot) => vec![self.conduit(slot)],
+        let (moved, passes) = match self.judge(frame, ifindex) {
+            Ok(Passed { slot, audited }) => {
+                let audit = |(from, to)| self.dropped(from, Some(to), DropReason::AUDIT);
+                let audit = audited.map(audit);
+                (
+                    audit.into_iter().chain([self.conduit(slot)]).collect(),
+                    true,
+                )
+            }
+            Err(dropped) if decide::is_audited(&self.image, &dropped) => {
+                let audit = self.dropped(dropped.from, dropped.to(), DropReason::AUDIT);
+                (vec![audit], true)
+            }
             Err(dropped) => {
-                let drop = Counter::Drop {
-                    from: self.image.zones[&dropped.from.0].clone(),
-                    to: dropped.to().map(|zone| self.image.zones[&zone.0].clone()),
-                    reason: dropped.reason.name().to_owned(),
-                };
+                let drop = self.dropped(dropped.from, dropped.to(), dropped.reason);
                 let conduit = dropped.slot().map(|slot| self.conduit(slot));
-                conduit.into_iter().chain([drop]).collect()
+                let moved: Vec<_> = conduit.into_iter().chain([drop]).collect();
+                (moved, false)
             }
         };
         for counter in moved {
             *self.counters.entry(counter).or_default() += 1;
         }
-        verdict.is_ok()
+        passes
     }
 
     fn counters(&mut self) -> Counters {

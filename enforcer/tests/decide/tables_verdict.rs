@@ -374,6 +374,7 @@ fn verdict_under(text: &str, packet: &Packet, ifindex: u32, history: &mut Histor
         } => {
             format!("{reason} {from} {to} {}", counted.as_deref().unwrap_or("-"))
         }
+        Expected::Audited { .. } => "audit".to_owned(),
         Expected::Drop { reason, .. } => reason.to_owned(),
     }
 }

@@ -174,7 +174,7 @@ impl<'w, D: Datapath> Run<'w, D> {
 impl Expected {
     /// Whether the packet passes.
     pub fn passes(&self) -> bool {
-        matches!(self, Self::Pass { .. })
+        !matches!(self, Self::Drop { .. })
     }
 
     /// The drop reason, or what kind of rule lets the packet pass.
@@ -183,6 +183,7 @@ impl Expected {
             Self::Pass { counted } if counted.starts_with("(failsafe") => "(failsafe)".to_owned(),
             Self::Pass { counted } if counted.starts_with('(') => counted.clone(),
             Self::Pass { .. } => "allowed".to_owned(),
+            Self::Audited { .. } => "audit".to_owned(),
             Self::Drop { reason, .. } => (*reason).to_owned(),
         }
     }
@@ -192,6 +193,14 @@ impl Expected {
         let conduit = |id: &String| Counter::Conduit(id.clone());
         match self {
             Self::Pass { counted } => vec![conduit(counted)],
+            Self::Audited { from, to, counted } => {
+                let audit = Counter::Drop {
+                    from: from.clone(),
+                    to: to.clone(),
+                    reason: "audit".to_owned(),
+                };
+                counted.iter().map(conduit).chain([audit]).collect()
+            }
             Self::Drop {
                 reason,
                 from,

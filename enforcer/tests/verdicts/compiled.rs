@@ -19,7 +19,7 @@ pub fn images(policies: &[&Policy], world: &World) -> Vec<Image> {
 }
 
 /// The router, as the compiler wants it described.
-fn machine(world: &World) -> Machine {
+pub fn machine(world: &World) -> Machine {
     let interfaces = world.interfaces.iter().map(|interface| Interface {
         name: interface.name.to_owned(),
         ifindex: interface.index,

@@ -13,6 +13,7 @@ use crate::world::World;
 
 const XDP_DROP: i32 = 1;
 const XDP_PASS: i32 = 2;
+const XDP_TX: i32 = 3;
 const TC_ACT_UNSPEC: i32 = -1;
 const TC_ACT_SHOT: i32 = 2;
 
@@ -79,7 +80,8 @@ impl Datapath for Kernel {
         };
         match (self.hook, run.expect("a test-run of the program").action) {
             (Hook::Xdp, XDP_PASS) | (Hook::Tc, TC_ACT_UNSPEC) => true,
-            (Hook::Xdp, XDP_DROP) | (Hook::Tc, TC_ACT_SHOT) => false,
+            // What is rejected comes back as an answer, where there may be one.
+            (Hook::Xdp, XDP_DROP | XDP_TX) | (Hook::Tc, TC_ACT_SHOT) => false,
             (_, other) => panic!("the program returned {other}"),
         }
     }

@@ -181,10 +181,10 @@ fn a_large_policy_takes_no_time_squared() {
 fn what_this_build_does_not_do_is_refused() {
     let cases = [
         ("", "services: any"),
-        ("`mode: audit`", "services: any, mode: audit"),
-        ("`action: reject`", "services: any, action: reject"),
-        ("`rate`", "services: any, rate: 5/s"),
-        ("`log`", "services: any, log: true"),
+        ("", "services: any, mode: audit"),
+        ("", "services: any, action: reject"),
+        ("", "services: any, rate: 5/s"),
+        ("", "services: any, log: true"),
     ];
     for (what, conduit) in cases {
         let text = format!("{ZONES}conduits: [{{ id: x, from: a, to: b, {conduit} }}]");
@@ -192,15 +192,13 @@ fn what_this_build_does_not_do_is_refused() {
     }
     let heads = [
         ("", "defaults: { mode: enforce }"),
-        ("`defaults.mode: audit`", "defaults: { mode: audit }"),
+        ("", "defaults: { mode: audit }"),
         ("", "limits: { flows: 65536, idle: { udp: 299s } }"),
         ("`limits.flows`", "limits: { flows: 1024 }"),
     ];
     for (what, head) in heads {
         expect_unsupported(&format!("{head}\n{ZONES}"), what);
     }
-    let zone = "zones: { a: { match: { interface: eth0 }, mode: audit } }";
-    expect_unsupported(zone, "`mode: audit`");
 }
 
 fn expect_unsupported(text: &str, what: &str) {

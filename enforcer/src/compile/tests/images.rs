@@ -102,7 +102,16 @@ failsafe: [{ from: 10.0.0.0/8, service: tcp/22 }, { from: 10.0.0.0/9, service: t
             "(essential:nd)"
         ]
     );
-    assert_eq!(names[11..], ["(failsafe:0)", "(failsafe:1)"]);
+    assert_eq!(
+        names[11..],
+        [
+            "(failsafe:0)",
+            "(failsafe:1)",
+            "(no-conduit)!audit",
+            "(intra-zone)!audit",
+            "(self-out)!audit"
+        ]
+    );
     assert_eq!(*slots[12].0, Slot::FAILSAFE.0 + 1);
 }
 
@@ -123,6 +132,7 @@ fn every_table_can_be_indexed() {
         layout.port_class_info,
         layout.pairs,
         layout.rows,
+        layout.terms,
     ];
     assert!(first.is_sorted_by(|a, b| a < b), "{layout:?}");
     let end = image.blocks.as_flattened().len() as u32;
@@ -130,7 +140,10 @@ fn every_table_can_be_indexed() {
     assert_eq!(layout.generation, 0);
     let sizes = image.sizes();
     assert_eq!(sizes.blocks as usize, image.blocks.len());
-    assert_eq!((sizes.zone_ids, sizes.slots), (3, Slot::ESSENTIAL.0 + 8));
+    assert_eq!(
+        (sizes.zone_ids, sizes.slots),
+        (3, Slot::SELF_OUT_AUDIT.0 + 1)
+    );
 }
 
 #[test]

@@ -5,11 +5,12 @@ mod equals;
 mod images;
 mod links;
 mod machines;
+mod modes;
 mod zones;
 
 use std::net::IpAddr;
 
-use enforcer_common::cell::AddressClass;
+use enforcer_common::cell::{AddressClass, Cell, Pair};
 use enforcer_common::lookup;
 use enforcer_common::question::Tags;
 use enforcer_common::zone::ZoneId;
@@ -151,17 +152,23 @@ impl Compiled {
         lookup::port_class(&self.0, protocol, port)
     }
 
+    fn pair(&self, from: &str, to: &str) -> Pair {
+        lookup::pair(&self.0, self.zone(from), self.zone(to))
+    }
+
+    fn cell(&self, from: &str, to: &str, service: &str) -> Cell {
+        lookup::cell(&self.0, self.pair(from, to), self.port_class(service))
+    }
+
     /// What decides, after `!` when it drops.
     fn verdict(&self, from: &str, to: &str, service: &str) -> String {
-        let pair = lookup::pair(&self.0, self.zone(from), self.zone(to));
-        let cell = lookup::cell(&self.0, pair, self.port_class(service));
+        let cell = self.cell(from, to, service);
         let mark = if cell.allows() { "" } else { "!" };
         format!("{mark}{}", self.0.slots[&cell.slot().0])
     }
 
     fn is_stateless(&self, from: &str, to: &str) -> bool {
-        let pair = lookup::pair(&self.0, self.zone(from), self.zone(to));
-        pair.is_stateless()
+        self.pair(from, to).is_stateless()
     }
 }
 

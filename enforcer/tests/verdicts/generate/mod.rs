@@ -7,6 +7,7 @@ mod packets;
 mod policy;
 mod rng;
 mod services;
+mod terms;
 
 pub use packets::{Arrival, Packets};
 pub use policy::Draft;

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use super::Rng;
+use super::terms::{self, mode};
 
 const ZONES: [&str; 7] = ["office", "plant", "cameras", "dmz", "guests", "wan", "mgmt"];
 const INTERFACES: [&str; 4] = ["lan0", "lan1", "lan2", "wan0"];
@@ -107,11 +108,11 @@ impl Draft {
     pub fn new(rng: &mut Rng) -> Self {
         let mut parts = Parts::new(rng);
         let defaults = match rng.percent(60) {
-            true => format!(
-                "defaults: {{ intra_zone: {}, self_out: {} }}",
-                action(rng),
-                action(rng)
-            ),
+            true => {
+                let (inside, out) = (action(rng), action(rng));
+                let mode = rng.pick(&["", "", "", ", mode: enforce", ", mode: audit"]);
+                format!("defaults: {{ intra_zone: {inside}, self_out: {out}{mode} }}")
+            }
             false => String::new(),
         };
         let zones = (0..parts.zones.len())
@@ -160,7 +161,7 @@ impl Draft {
             }
             (4, _) => {
                 let zone = rng.below(self.zones.len());
-                self.zones[zone].1 = format!(", intra_zone: {}", action(rng));
+                self.zones[zone].1 = format!(", intra_zone: {}{}", action(rng), mode(rng));
             }
             _ => self.add_conduit(rng),
         }
@@ -225,8 +226,8 @@ impl Parts {
             false => entries.join(", "),
         };
         let rest = match rng.percent(40) {
-            true => format!(", intra_zone: {}", action(rng)),
-            false => String::new(),
+            true => format!(", intra_zone: {}{}", action(rng), mode(rng)),
+            false => mode(rng).to_owned(),
         };
         (entries, rest)
     }
@@ -308,13 +309,7 @@ impl Parts {
         let texts = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect::<Vec<_>>();
         let (from, to) = (list(&texts(from)), list(&texts(to)));
         let mut conduit = format!("from: {from}, to: {to}, services: {services}");
-        if rng.percent(30) {
-            conduit.push_str(", action: drop");
-        }
-        if rng.percent(25) {
-            let priority = rng.pick(&[-32768, -1, 1, 10, 32767]);
-            conduit.push_str(&format!(", priority: {priority}"));
-        }
+        conduit.push_str(&terms::keys(rng));
         conduit
     }
 

@@ -5,14 +5,17 @@ use std::net::IpAddr;
 
 use enforcer::policy::model::ZoneRef;
 
+use super::modes::Buckets;
 use super::packet::{Datagram, ICMP, ICMPV6, Ports, Transport, Vlan};
-use super::rules::Content;
+use super::rules::{Content, Verdict};
 
 /// The flows that packets have opened, under one policy after the other.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     flows: BTreeMap<Key, Flow>,
     generation: usize,
+    /// What is left of rates.
+    pub buckets: Buckets,
 }
 
 /// Protocol, and both ends in order.
@@ -27,8 +30,8 @@ pub struct Flow {
     pub opening: Opening,
     pub from: ZoneRef,
     pub to: ZoneRef,
-    /// Id of the conduit or built-in rule that lets it pass.
-    pub counted: String,
+    /// What lets it pass.
+    pub verdict: Verdict,
     generation: usize,
     /// What its initiator, and its responder, have said: all TCP flags, and
     /// RST if it was in the last segment.
@@ -86,7 +89,7 @@ impl History {
     }
 
     /// Records a flow in place of the one that has the same ends.
-    pub fn open(&mut self, opening: Opening, from: ZoneRef, to: ZoneRef, counted: &str) {
+    pub fn open(&mut self, opening: Opening, from: ZoneRef, to: ZoneRef, verdict: &Verdict) {
         let Some(key) = opening.key() else {
             return;
         };
@@ -95,18 +98,18 @@ impl History {
             opening,
             from,
             to,
-            counted: counted.to_owned(),
+            verdict: verdict.clone(),
             generation: self.generation,
         };
         self.flows.insert(key, flow);
     }
 
     /// What the present policy says of the flow that a packet belongs to.
-    pub fn renew(&mut self, packet: &Opening, from: ZoneRef, to: ZoneRef, counted: &str) {
+    pub fn renew(&mut self, packet: &Opening, from: ZoneRef, to: ZoneRef, verdict: &Verdict) {
         let generation = self.generation;
         if let Some(flow) = self.flow(packet) {
             (flow.from, flow.to, flow.generation) = (from, to, generation);
-            flow.counted = counted.to_owned();
+            flow.verdict = verdict.clone();
         }
     }
 

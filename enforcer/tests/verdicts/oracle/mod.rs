@@ -2,6 +2,7 @@
 //! itself: slow, obvious, and independent of the tables it is compiled to.
 
 pub mod flows;
+pub mod modes;
 pub mod packet;
 pub mod rules;
 pub mod zones;
@@ -15,7 +16,7 @@ use crate::world::{Route, World};
 pub use flows::History;
 use flows::{Opening, Side};
 use packet::{Datagram, ICMPV6, Payload, Transport, UDP};
-use rules::{Verdict, covers_service};
+use rules::{Terms, Verdict, covers_service};
 use zones::{Link, is_group, is_link_local, source_zone, zone_by_address, zone_by_route};
 
 /// The verdict on a packet and how it is counted.
@@ -24,6 +25,14 @@ pub enum Expected {
     Pass {
         /// Id of the conduit or built-in rule.
         counted: String,
+    },
+    /// It passes only because this is an audit.
+    Audited {
+        from: String,
+        to: Option<String>,
+        /// Id of the counter of what an audit let pass, if a conduit or
+        /// built-in rule decided.
+        counted: Option<String>,
     },
     Drop {
         reason: &'static str,
@@ -44,29 +53,21 @@ pub fn judge(
     history: &mut History,
 ) -> Expected {
     let router = Router { policy, world };
-    let frame = match packet::read(frame) {
-        Ok(frame) => frame,
-        Err(reason) => return router.dropped(reason, ZoneRef::Unknown, None),
+    let expected = router.judge(frame, ingress, history);
+    let Expected::Drop {
+        reason, from, to, ..
+    } = &expected
+    else {
+        return expected;
     };
-    let datagram = match frame.payload {
-        Payload::Link => return pass("(essential:link)"),
-        Payload::Arp => return pass("(essential:arp)"),
-        Payload::Ip(datagram) => datagram,
-    };
-    if let Some(name) = router.essential(&datagram) {
-        return pass(&format!("(essential:{name})"));
-    }
-    let packet = Opening::new(ingress, frame.vlan, &datagram);
-    if let Some(index) = router.failsafe(&packet) {
-        return pass(&format!("(failsafe:{index})"));
-    }
-    let from = match router.source(&packet) {
-        Ok(zone) => zone,
-        Err(drop) => return drop,
-    };
-    match router.known_flow(&packet, from, history) {
-        Some(verdict) => verdict,
-        None => router.open(&packet, from, history),
+    let ends = [Some(from), to.as_ref()].map(|name| Some(router.zone(name?)));
+    match modes::lets_pass(policy, reason, ends) {
+        true => Expected::Audited {
+            from: from.clone(),
+            to: to.clone(),
+            counted: None,
+        },
+        false => expected,
     }
 }
 
@@ -80,10 +81,39 @@ struct Router<'a> {
 struct Allowed {
     from: ZoneRef,
     to: ZoneRef,
-    counted: String,
+    verdict: Verdict,
 }
 
 impl Router<'_> {
+    /// The verdict, as if the policy as a whole were no audit.
+    fn judge(&self, frame: &[u8], ingress: u32, history: &mut History) -> Expected {
+        let router = self;
+        let frame = match packet::read(frame) {
+            Ok(frame) => frame,
+            Err(reason) => return router.dropped(reason, ZoneRef::Unknown, None),
+        };
+        let datagram = match frame.payload {
+            Payload::Link => return pass("(essential:link)"),
+            Payload::Arp => return pass("(essential:arp)"),
+            Payload::Ip(datagram) => datagram,
+        };
+        if let Some(name) = router.essential(&datagram) {
+            return pass(&format!("(essential:{name})"));
+        }
+        let packet = Opening::new(ingress, frame.vlan, &datagram);
+        if let Some(index) = router.failsafe(&packet) {
+            return pass(&format!("(failsafe:{index})"));
+        }
+        let from = match router.source(&packet) {
+            Ok(zone) => zone,
+            Err(drop) => return drop,
+        };
+        match router.known_flow(&packet, from, history) {
+            Some(verdict) => verdict,
+            None => router.open(&packet, from, history),
+        }
+    }
+
     /// The verdict on a packet that belongs to a flow, if it does.
     fn known_flow(
         &self,
@@ -99,7 +129,7 @@ impl Router<'_> {
                 .and_then(|from| self.ask(&opening, from));
             // What may not go on is no flow for as long as the policy says so.
             let now = verdict.ok()?;
-            history.renew(packet, now.from, now.to, &now.counted);
+            history.renew(packet, now.from, now.to, &now.verdict);
         }
         let (flow, _) = history.find(packet)?;
         let recorded = match side {
@@ -109,23 +139,78 @@ impl Router<'_> {
         if recorded != from {
             return None;
         }
-        let verdict = pass(&flow.counted);
-        history.note(packet, side);
-        Some(verdict)
+        let allowed = Allowed {
+            from: flow.from,
+            to: flow.to,
+            verdict: flow.verdict.clone(),
+        };
+        if side == Side::Responder {
+            history.note(packet, side);
+            return Some(pass(&allowed.verdict.counted));
+        }
+        let expected = self.meet(&allowed, packet, false, history);
+        if !matches!(expected, Expected::Drop { .. }) {
+            history.note(packet, side);
+        }
+        Some(expected)
+    }
+
+    /// What becomes of a packet of an initiator that the policy allows, when
+    /// more than that is looked at.
+    fn meet(
+        &self,
+        allowed: &Allowed,
+        packet: &Opening,
+        opens: bool,
+        history: &mut History,
+    ) -> Expected {
+        let Allowed { from, to, verdict } = allowed;
+        let audited = |counted: &str| Expected::Audited {
+            from: self.name(*from),
+            to: Some(self.name(*to)),
+            counted: Some(counted.to_owned()),
+        };
+        if verdict.is_audited {
+            return audited(&verdict.counted);
+        }
+        let Some(Terms {
+            id,
+            rate: Some(rate),
+            is_audited,
+        }) = &verdict.terms
+        else {
+            return pass(&verdict.counted);
+        };
+        if history.buckets.take(id, rate, packet.source, opens) {
+            return pass(&verdict.counted);
+        }
+        if *is_audited {
+            return audited(&format!("{id}!audit"));
+        }
+        Expected::Drop {
+            reason: "rate-limited",
+            from: self.name(*from),
+            to: Some(self.name(*to)),
+            counted: Some(verdict.counted.clone()),
+        }
     }
 
     /// Judges a packet that belongs to no flow, and records the flow it opens.
     fn open(&self, packet: &Opening, from: ZoneRef, history: &mut History) -> Expected {
-        let Allowed { from, to, counted } = match self.ask(packet, from) {
+        let allowed = match self.ask(packet, from) {
             Ok(allowed) => allowed,
             Err(drop) => return drop,
         };
+        let Allowed { from, to, verdict } = &allowed;
         let is_tcp = matches!(packet.content.transport, Transport::Tcp { .. });
-        if is_tcp && !packet.content.opens_tcp() {
-            return self.dropped("tcp-no-flow", from, Some(to));
+        if is_tcp && !packet.content.opens_tcp() && !verdict.is_audited {
+            return self.dropped("tcp-no-flow", *from, Some(*to));
         }
-        history.open(*packet, from, to, &counted);
-        pass(&counted)
+        let expected = self.meet(&allowed, packet, true, history);
+        if !matches!(expected, Expected::Drop { .. }) {
+            history.open(*packet, *from, *to, verdict);
+        }
+        expected
     }
 
     /// Asks the policy about a packet.
@@ -144,15 +229,14 @@ impl Router<'_> {
             to = ZoneRef::SelfZone;
             verdict = Verdict::of(self.policy, &packet.content, from, to);
         }
-        let counted = verdict.counted;
         if verdict.passes {
-            return Ok(Allowed { from, to, counted });
+            return Ok(Allowed { from, to, verdict });
         }
         Err(Expected::Drop {
             reason: verdict.reason,
             from: self.name(from),
             to: Some(self.name(to)),
-            counted: Some(counted),
+            counted: Some(verdict.counted),
         })
     }
 
@@ -234,6 +318,17 @@ impl Router<'_> {
             from: self.name(from),
             to: to.map(|zone| self.name(zone)),
             counted: None,
+        }
+    }
+
+    /// The zone of a name that counters show.
+    fn zone(&self, name: &str) -> ZoneRef {
+        let mut zones = self.policy.zones.iter();
+        let found = zones.position(|zone| zone.name.as_str() == name);
+        match (name, found) {
+            ("self", _) => ZoneRef::SelfZone,
+            (_, Some(index)) => ZoneRef::Zone(index),
+            _ => ZoneRef::Unknown,
         }
     }
 

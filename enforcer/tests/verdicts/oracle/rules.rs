@@ -2,19 +2,33 @@
 //! file.
 
 use enforcer::policy::Policy;
-use enforcer::policy::model::{Action, Conduit, Endpoints, ZoneRef};
+use enforcer::policy::model::{Action, Conduit, Endpoints, Mode, Rate, ZoneRef};
 use enforcer::policy::service::{IcmpFamily, Service, Transport as PortProtocol};
 
+use super::modes::mode;
 use super::packet::{ICMP, ICMPV6, SCTP, TCP, Transport, UDP};
 
 /// What the policy says of a packet between two zones.
 #[derive(Clone, Debug)]
 pub struct Verdict {
     pub passes: bool,
-    /// Why not, if it does not pass.
+    /// It passes only because this is an audit.
+    pub is_audited: bool,
+    /// Why not, if it does not pass, or would not but for an audit.
     pub reason: &'static str,
     /// Id of the conduit or built-in rule that decides.
     pub counted: String,
+    /// What an allow conduit asks besides.
+    pub terms: Option<Terms>,
+}
+
+/// A rate, a log, or both.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    pub id: String,
+    pub rate: Option<Rate>,
+    /// What exceeds the rate is only counted.
+    pub is_audited: bool,
 }
 
 /// What a packet wants: all that services can tell apart.
@@ -38,26 +52,49 @@ impl Verdict {
                     .iter()
                     .any(|service| covers_service(service, content))
             })
-            .min_by_key(|conduit| {
-                (
-                    -i32::from(conduit.priority),
-                    conduit.action == Action::Allow,
-                )
-            });
-        if let Some(conduit) = deciding {
-            return Self {
-                passes: conduit.action == Action::Allow,
-                reason: "conduit",
-                counted: conduit.id.to_string(),
-            };
-        }
-        let (action, reason) = default_action(policy, from, to);
+            .min_by_key(|conduit| (-i32::from(conduit.priority), strength(conduit.action)));
+        let (action, reason, id) = match deciding {
+            Some(conduit) if conduit.action == Action::Reject => {
+                (conduit.action, "reject", conduit.id.to_string())
+            }
+            Some(conduit) => (conduit.action, "conduit", conduit.id.to_string()),
+            None => {
+                let (action, reason) = default_action(policy, from, to);
+                (action, reason, format!("({reason})"))
+            }
+        };
+        let audits = mode(policy, deciding, from, to) == Mode::Audit;
+        let is_audited = action != Action::Allow && audits;
         Self {
-            passes: action == Action::Allow,
+            passes: action == Action::Allow || is_audited,
+            is_audited,
             reason,
-            counted: format!("({reason})"),
+            counted: if is_audited {
+                format!("{id}!audit")
+            } else {
+                id
+            },
+            terms: deciding.and_then(|conduit| terms(conduit, audits)),
         }
     }
+}
+
+/// Drop before reject before allow.
+fn strength(action: Action) -> u8 {
+    match action {
+        Action::Drop => 0,
+        Action::Reject => 1,
+        Action::Allow => 2,
+    }
+}
+
+fn terms(conduit: &Conduit, is_audited: bool) -> Option<Terms> {
+    let asks = conduit.rate.is_some() || conduit.log == Some(true);
+    (conduit.action == Action::Allow && asks).then(|| Terms {
+        id: conduit.id.to_string(),
+        rate: conduit.rate,
+        is_audited,
+    })
 }
 
 /// What happens between two zones where no conduit decides, and its name.
