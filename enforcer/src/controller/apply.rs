@@ -119,14 +119,17 @@ pub(super) fn apply_locked(
         },
     };
     let damage = active.as_ref().and_then(|it| it.record.as_ref().err());
-    let notes = damage.map(|error| format!("the policy before was not known: {}", error.told()));
+    let damage = damage.map(|error| format!("the policy before was not known: {}", error.told()));
+    let moved = active.as_ref().and_then(|it| it.moved_from);
+    let moved = moved
+        .map(|layout| format!("moved out of map layout {layout}: flows and counters began anew"));
     let attached = next.install(instance, active.map(|active| active.set))?;
     let swept = next.sweep(instance)?;
     Ok(Applied {
         generation: next.record.generation,
         policy: policy.name,
         warnings,
-        notes: notes.into_iter().collect(),
+        notes: damage.into_iter().chain(moved).collect(),
         interfaces: wanted.interfaces().map(|one| one.name.clone()).collect(),
         attached,
         detached: swept

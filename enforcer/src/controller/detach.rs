@@ -7,13 +7,13 @@ use super::instance::Instance;
 use super::lock::Lock;
 use super::{closed, programs, settle};
 
-/// Removes every program, map, pin and state file, and lets a machine forward
-/// again whose boot has failed; says how many programs were
+/// Removes every program, map, pin and state file, and the lock file, and lets a
+/// machine forward again whose boot has failed; says how many programs were
 /// attached.
 pub fn detach(instance: &Instance) -> Result<usize, ControllerError> {
     programs::check_privileges("detaching programs")?;
     instance.pins.check()?;
-    let _lock = Lock::take(&instance.lock)?;
+    let lock = Lock::take(&instance.lock)?;
     let attached = links::list(&instance.pins)?;
     let count = attached
         .iter()
@@ -23,5 +23,6 @@ pub fn detach(instance: &Instance) -> Result<usize, ControllerError> {
     instance.pins.remove()?;
     instance.store.remove()?;
     closed::reopen(instance)?;
+    lock.remove(&instance.lock)?;
     Ok(count)
 }

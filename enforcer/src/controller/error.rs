@@ -23,6 +23,14 @@ pub enum ControllerError {
     /// The policy is refused.
     #[error("the policy is rejected: {0}")]
     Rejected(Findings),
+    /// Maps of an older layout, and nothing that tells their policy.
+    #[error(
+        "the policy in force lies in map layout {layout}, and no state file tells which it is: run `enforcer detach`, which opens the network, then apply again"
+    )]
+    NothingToMove {
+        /// The older layout.
+        layout: u32,
+    },
     /// The policy that is active does not compile any more.
     #[error("the policy that is active ({}) does not compile with this version of enforcer ({findings}): apply a new one with the version that applied it, or run `enforcer detach` first", .path.display())]
     StoredRejected {

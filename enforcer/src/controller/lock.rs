@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
@@ -31,6 +31,7 @@ impl Lock {
         let mut file = opened(path)?;
         loop {
             match Flock::lock(file, FlockArg::LockExclusive) {
+                Ok(locked) if is_removed(&locked) => file = opened(path)?,
                 Ok(locked) => return Self::signed(locked, path),
                 Err((same, Errno::EINTR)) => file = same,
                 Err((_, errno)) => return Err(failed("lock", path)(errno.into())),
@@ -40,8 +41,9 @@ impl Lock {
 
     fn take_within(path: &Path, patience: Duration) -> Result<Self, ControllerError> {
         match Flock::lock(opened(path)?, FlockArg::LockExclusiveNonblock) {
-            Ok(locked) => return Self::signed(locked, path),
-            Err((_, Errno::EWOULDBLOCK)) => {}
+            Ok(locked) if !is_removed(&locked) => return Self::signed(locked, path),
+            // Somebody has the lock, or has had it and has removed the file.
+            Ok(_) | Err((_, Errno::EWOULDBLOCK)) => {}
             Err((_, errno)) => return Err(failed("lock", path)(errno.into())),
         }
         let (send, taken) = mpsc::sync_channel(0);
@@ -53,6 +55,12 @@ impl Lock {
             Ok(taken) => taken,
             Err(_) => Err(ControllerError::Busy { pid: holder(path) }),
         }
+    }
+
+    /// Removes the file, and lets go. Who has opened it before finds that out
+    /// when he gets the lock, and takes the next file.
+    pub fn remove(self, path: &Path) -> Result<(), ControllerError> {
+        fs::remove_file(path).map_err(failed("remove", path))
     }
 
     /// Writes down who holds the lock.
@@ -78,6 +86,12 @@ fn opened(path: &Path) -> Result<File, ControllerError> {
         .mode(0o600)
         .open(path);
     file.map_err(failed("open", path))
+}
+
+/// Whether the file has lost its name since it was opened: a lock on it keeps
+/// nobody away.
+fn is_removed(file: &File) -> bool {
+    file.metadata().is_ok_and(|found| found.nlink() == 0)
 }
 
 /// The process that holds the lock.
@@ -114,6 +128,46 @@ mod tests {
         }
         drop(first);
         Lock::take(&path).unwrap();
+    }
+
+    #[test]
+    fn whoever_waits_while_the_file_is_removed_gets_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        for second in [Lock::take, Lock::wait] {
+            let first = Lock::wait(&path).unwrap();
+            thread::scope(|scope| {
+                let waiting = scope.spawn(|| {
+                    let lock = second(&path).unwrap();
+                    // What is held is what everybody else finds.
+                    assert_eq!(holder(&path), Some(std::process::id()));
+                    lock.remove(&path).unwrap();
+                });
+                first.remove(&path).unwrap();
+                waiting.join().unwrap();
+            });
+            assert!(!path.exists());
+        }
+    }
+
+    #[test]
+    fn many_that_remove_the_file_never_hold_the_lock_at_once() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let inside = AtomicU32::new(0);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let lock = Lock::wait(&path).unwrap();
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        lock.remove(&path).unwrap();
+                    }
+                });
+            }
+        });
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod install;
 pub mod instance;
 mod lock;
 mod machine;
+mod migrate;
 pub mod pickup;
 mod programs;
 pub mod query;

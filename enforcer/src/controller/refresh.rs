@@ -55,7 +55,8 @@ pub struct Refreshed {
 pub fn refresh(instance: &Instance, _lock: &Lock) -> Result<Option<Refreshed>, ControllerError> {
     programs::check_privileges("following changes")?;
     instance.pins.check()?;
-    if instance.pins.current()?.is_none() {
+    // What is of an older layout is moved out of it below.
+    if instance.pins.older_layout()?.is_none() && instance.pins.current()?.is_none() {
         return Ok(None);
     }
     let Some(active) = settle(instance)? else {

@@ -14,6 +14,7 @@ use crate::kernel::set::Set;
 
 use super::error::ControllerError;
 use super::instance::Instance;
+use super::migrate;
 use super::programs;
 use super::state::Record;
 use super::store::Standing;
@@ -28,6 +29,8 @@ pub struct Active {
     pub record: Result<Record, ControllerError>,
     /// Set while it waits to be confirmed.
     pub waiting: Option<Waiting>,
+    /// The older map layout that it has just been moved out of.
+    pub moved_from: Option<u32>,
 }
 
 /// A policy waits to be confirmed.
@@ -57,8 +60,10 @@ impl Active {
 ///
 /// A policy whose deadline has passed is removed. The set that the stable names
 /// lead to counts: every link runs its programs, and no other set stays. Without
-/// one, nothing stays.
+/// one, nothing stays. A set of an older layout gives way to one of this
+/// version's.
 pub fn settle(instance: &Instance) -> Result<Option<Active>, ControllerError> {
+    let moved_from = migrate::from_older(instance)?;
     take_back(instance)?;
     let Some(active) = active(instance)? else {
         // Sets of another layout are not ours to remove.
@@ -73,13 +78,12 @@ pub fn settle(instance: &Instance) -> Result<Option<Active>, ControllerError> {
             None => attached.detach()?,
         }
     }
-    for number in instance.pins.sets()? {
-        if number != active.set.number() {
-            instance.pins.remove_set(number)?;
-        }
-    }
+    instance.pins.remove_other_sets(active.set.number())?;
     tidy(instance, &active)?;
-    Ok(Some(active))
+    Ok(Some(Active {
+        moved_from,
+        ..active
+    }))
 }
 
 /// Removes a policy that has not been confirmed in time; returns its number.
@@ -123,6 +127,7 @@ pub fn active(instance: &Instance) -> Result<Option<Active>, ControllerError> {
         set,
         generation,
         waiting,
+        moved_from: None,
     }))
 }
 

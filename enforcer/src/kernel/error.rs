@@ -81,7 +81,7 @@ pub enum KernelError {
         expected: u32,
     },
     /// Pins of another map layout.
-    #[error("{} belongs to map layout {found}, this version of enforcer has {expected}: run `enforcer detach`, which opens the network, then apply again", .path.display())]
+    #[error("{} belongs to map layout {found}, this version of enforcer has {expected}: {}", .path.display(), other_layout(*.found, *.expected))]
     Layout {
         /// The folder.
         path: PathBuf,
@@ -193,6 +193,18 @@ pub fn in_one_line(error: &(dyn std::error::Error + 'static)) -> String {
 /// Whether the system refused for lack of privileges.
 pub(super) fn is_denied(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied
+}
+
+/// What to do about pins of another layout.
+fn other_layout(found: u32, expected: u32) -> &'static str {
+    match found < expected {
+        true => {
+            "`enforcer apply`, or `enforcer run`, moves the policy over without a gap; flows and counters then begin anew"
+        }
+        false => {
+            "use the newer enforcer that has made them, or run `enforcer detach`, which opens the network, then apply again"
+        }
+    }
 }
 
 /// The last lines of a verifier log, where the reason stands.

@@ -132,6 +132,14 @@ impl Pins {
         Ok(numbers)
     }
 
+    /// The layout of the set in use, if it is older than this version's.
+    pub fn older_layout(&self) -> Result<Option<u32>, KernelError> {
+        match self.current() {
+            Err(KernelError::Layout { found, .. }) if found < LAYOUT_VERSION => Ok(Some(found)),
+            other => other.map(|_| None),
+        }
+    }
+
     /// Lets the stable names lead to a set.
     pub fn publish(&self, number: u32) -> Result<(), KernelError> {
         let set = self.set(number);
@@ -162,8 +170,22 @@ impl Pins {
 
     /// Removes the pins of all sets, also of those of other layouts.
     pub fn remove_all_sets(&self) -> Result<(), KernelError> {
+        self.remove_sets(|_, _| true)
+    }
+
+    /// Removes the pins of all sets but one, also of those of other layouts.
+    pub fn remove_other_sets(&self, kept: u32) -> Result<(), KernelError> {
+        self.remove_sets(|layout, number| (layout, number) != (LAYOUT_VERSION, kept))
+    }
+
+    /// Removes the pins of all sets of this version's layout.
+    pub fn remove_own_sets(&self) -> Result<(), KernelError> {
+        self.remove_sets(|layout, _| layout == LAYOUT_VERSION)
+    }
+
+    fn remove_sets(&self, is_meant: impl Fn(u32, u32) -> bool) -> Result<(), KernelError> {
         for name in names_in(&self.folder)? {
-            if set_of(&name).is_some() {
+            if set_of(&name).is_some_and(|(layout, number)| is_meant(layout, number)) {
                 remove_set(&self.folder.join(name))?;
             }
         }
@@ -296,6 +318,28 @@ mod tests {
         assert!(error.contains("map layout 999"), "{error}");
         pins.remove_all_sets().unwrap();
         assert!(pins.sets().unwrap().is_empty());
+    }
+
+    #[test]
+    fn only_an_older_layout_can_be_moved_out_of() {
+        let (_folder, pins) = pins();
+        assert_eq!(pins.older_layout().unwrap(), None);
+        let control = pins.folder().join("control");
+        symlink("v1-7/control", &control).unwrap();
+        assert_eq!(pins.older_layout().unwrap(), Some(1));
+        for (set, is_own) in [("v1-7", false), ("v2-1", true), ("v2-9", true)] {
+            fs::create_dir(pins.folder().join(set)).unwrap();
+            assert_eq!(set_of(set).unwrap().0 == LAYOUT_VERSION, is_own);
+        }
+        pins.remove_own_sets().unwrap();
+        assert_eq!(names_in(pins.folder()).unwrap(), ["control", "v1-7"]);
+        pins.publish(3).unwrap();
+        pins.remove_other_sets(3).unwrap();
+        assert!(!pins.folder().join("v1-7").exists());
+        remove_file(&control).unwrap();
+        symlink("v999-1/control", &control).unwrap();
+        let error = pins.older_layout().unwrap_err().to_string();
+        assert!(error.contains("map layout 999"), "{error}");
     }
 
     #[test]

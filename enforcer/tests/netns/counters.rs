@@ -1,20 +1,16 @@
 //! Counters keep their meaning, and say since when they count.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::UdpSocket;
 use std::process::Child;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use xtask::lab::{Family, Service, succeeded};
+use xtask::lab::{Service, succeeded};
 
-use Service::{Ping, Tcp, Udp};
+use Service::{Ping, Tcp};
 
+use crate::asker::Asker;
 use crate::network::{DROPPED, Net, PASSES, large, policy, with_conduits};
 
 const WEB: &str = "id: web, from: office, to: plant, services: tcp/443";
@@ -140,64 +136,6 @@ fn a_move_to_larger_maps_loses_no_count() {
     let dropped = |to| net.drops("office", to, "no-conduit");
     assert_eq!(dropped("plant") + dropped("*"), asked);
     assert_eq!(net.passed("(no-conduit)"), asked);
-}
-
-/// Asks over and over, and sends as many packets that no conduit allows.
-struct Asker {
-    stop: Arc<AtomicBool>,
-    asked: Arc<AtomicU64>,
-    thread: JoinHandle<()>,
-}
-
-impl Asker {
-    const ALLOWED: u16 = 1000;
-    const FORBIDDEN: u16 = 1003;
-
-    fn start(net: &Net) -> Self {
-        net.lab.host("plant").serve(Udp(Self::ALLOWED)).unwrap();
-        let plant = net.lab.address("office", "plant", Family::V4);
-        let office = net.lab.host("office").namespace();
-        let socket = office.run(|| UdpSocket::bind("0.0.0.0:0")).unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .unwrap();
-        let (stop, asked) = (
-            Arc::new(AtomicBool::new(false)),
-            Arc::new(AtomicU64::new(0)),
-        );
-        let (stopped, count) = (stop.clone(), asked.clone());
-        let thread = thread::spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                // It travels before the question, whose answer so vouches for
-                // both: neither waits in a queue any more.
-                socket.send_to(b"no", (plant, Self::FORBIDDEN)).unwrap();
-                socket.send_to(b"yes", (plant, Self::ALLOWED)).unwrap();
-                socket.recv(&mut [0; 8]).unwrap();
-                count.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        Self {
-            stop,
-            asked,
-            thread,
-        }
-    }
-
-    /// Waits for an answer to a question asked after this call.
-    fn wait_exchange(&self) {
-        let now = self.asked.load(Ordering::Relaxed);
-        while self.asked.load(Ordering::Relaxed) < now + 2 {
-            assert!(!self.thread.is_finished(), "no answer");
-            thread::yield_now();
-        }
-    }
-
-    /// How often it has asked in all.
-    fn finish(self) -> u64 {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap();
-        self.asked.load(Ordering::Relaxed)
-    }
 }
 
 /// A policy with so many more zones and conduits.

@@ -34,6 +34,11 @@ fn detach_opens_the_network_and_leaves_nothing() {
         ("guests", "plant", Ping, PASSES),
     ]);
     assert_eq!(pins(&net), pins_before);
+    assert_eq!(
+        files(&net),
+        ["bpf", "policy.yaml"],
+        "in the folder of the installation"
+    );
     assert_eq!(net.xdp_programs(), Vec::<u64>::new());
     programs.iter().for_each(|id| wait_gone("prog", *id));
     maps.iter().for_each(|id| wait_gone("map", *id));
@@ -119,6 +124,18 @@ fn wait_gone(kind: &str, id: u64) {
         assert!(Instant::now() < deadline, "still there: {text}");
         std::thread::yield_now();
     }
+}
+
+/// Names beside the file system for pins: state and lock would be among them.
+fn files(net: &Net) -> Vec<OsString> {
+    let folder = net.enforcer.root();
+    let router = net.lab.router().namespace();
+    let mut names: Vec<_> = router.run(move || {
+        let entries = fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name()).collect()
+    });
+    names.sort();
+    names
 }
 
 /// Names in the file system for pins; the kernel puts two there itself.

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod apply;
+mod asker;
 mod boot;
 mod confirm;
 mod counters;
@@ -18,6 +19,7 @@ mod flows;
 mod follow;
 mod foreign;
 mod hooks;
+mod migrate;
 mod network;
 mod pickup;
 mod plain;
