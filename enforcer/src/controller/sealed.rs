@@ -6,6 +6,9 @@
 /// What is wrong with a file.
 #[derive(Debug, thiserror::Error)]
 pub enum Damage {
+    /// The system does not give its bytes.
+    #[error("it cannot be read")]
+    Unreadable(#[source] std::io::Error),
     /// It has no bytes.
     #[error("it is empty")]
     Empty,

@@ -95,7 +95,13 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(ControllerError::NoState { generation, path });
             }
-            Err(error) => return Err(failed("read", path)(error)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(failed("read", path)(error));
+            }
+            Err(error) => {
+                let source = Damage::Unreadable(error);
+                return Err(ControllerError::BadState { path, source });
+            }
         };
         let content = unseal(&bytes).and_then(|content| {
             let record: Record = serde_json::from_slice(content).map_err(Damage::Content)?;
@@ -238,7 +244,12 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn remove_file(path: PathBuf) -> Result<(), ControllerError> {
-    match fs::remove_file(&path) {
+    let removed = match fs::remove_file(&path) {
+        // Nothing of ours, but in its place.
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => fs::remove_dir(&path),
+        removed => removed,
+    };
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
         _ => Ok(()),
     }

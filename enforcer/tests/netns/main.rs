@@ -25,5 +25,6 @@ mod pickup;
 mod plain;
 mod router;
 mod ssh;
+mod state_files;
 mod stream;
 mod units;
