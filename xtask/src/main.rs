@@ -11,6 +11,7 @@ mod root;
 mod setup;
 mod test;
 mod toolchain;
+mod vm;
 
 use std::env;
 use std::process::ExitCode;
@@ -24,6 +25,8 @@ Usage: cargo xtask <task>
   setup          provide what building and testing need; instant when all is there
   test [ARGS]    run every test, also those that need root; ARGS go to `cargo test`
   bench [ARGS]   what a packet costs, above an empty program; `--json FILE` too
+  vm-test [--update] [SUITE...]
+                 the tests under other kernels, those of Debian's suites, in QEMU
   demo           a router, four networks, one policy and real traffic, then all is gone
   ci             formatting, lints and file sizes, then every test
 ";
@@ -49,6 +52,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         ("test", _) => test::test(rest),
         ("bench", _) => bench::bench(rest),
         ("ci", []) => ci::ci(),
+        ("vm-test", _) => vm::vm_test(rest),
         _ => {
             eprint!("{USAGE}");
             Ok(ExitCode::from(2))

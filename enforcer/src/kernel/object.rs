@@ -128,6 +128,26 @@ impl Object {
         }
     }
 
+    /// Loads every program, also those that `apply` leaves out, and tells how
+    /// many instructions the verifier followed; `None` before Linux 5.16.
+    pub fn verified(&mut self) -> Result<Vec<(String, Option<u32>)>, KernelError> {
+        let mut verified = Vec::new();
+        for (name, program) in self.ebpf.programs_mut() {
+            let loaded = match program {
+                Program::Xdp(program) => program.load(),
+                Program::SchedClassifier(program) => program.load(),
+                _ => return Err(KernelError::Incomplete("a program of another kind")),
+            };
+            match loaded {
+                Ok(()) | Err(ProgramError::AlreadyLoaded) => {}
+                Err(source) => return Err(unloaded(source.into())),
+            }
+            let info = program.info().map_err(|source| unloaded(source.into()))?;
+            verified.push((name.to_owned(), info.verified_instruction_count()));
+        }
+        Ok(verified)
+    }
+
     /// Now, in timer ticks since boot (`jiffies_64`).
     pub fn now_ticks(&mut self) -> Result<u64, KernelError> {
         clock::now_ticks(self.program(TICKS)?)
@@ -265,5 +285,26 @@ fn refused(program: &'static str, error: ProgramError) -> KernelError {
             program,
             source: Box::new(other),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Linux 5.15 has the helpers up to `bpf_task_pt_regs` (`linux/bpf.h`).
+    const HELPERS: i32 = 175;
+
+    #[test]
+    fn the_oldest_kernel_has_every_helper() {
+        const CALL: u8 = 0x85;
+        let object = aya_obj::Object::parse(BYTES).unwrap();
+        let all = object.functions.values().flat_map(|it| &it.instructions);
+        let helpers: Vec<i32> = all
+            .filter(|it| it.code == CALL && it.src_reg() == 0)
+            .map(|it| it.imm)
+            .collect();
+        assert!(!helpers.is_empty());
+        assert!(helpers.iter().all(|id| *id <= HELPERS), "{helpers:?}");
     }
 }

@@ -12,6 +12,7 @@ mod kernel;
 mod namespace;
 mod oracle;
 mod pcap;
+mod programs;
 mod world;
 
 use cases::Scale;

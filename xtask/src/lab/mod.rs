@@ -14,6 +14,7 @@ mod network;
 mod probe;
 mod spoof;
 mod topology;
+mod trunk;
 
 pub use enforcer::{Enforcer, succeeded};
 pub use host::Host;
@@ -21,3 +22,4 @@ pub use namespace::Namespace;
 pub use network::{Family, Network};
 pub use probe::{Connection, Outcome, Service};
 pub use topology::{Expectation, ROUTER, Seen, Topology};
+pub use trunk::{TRUNK, Tagged};

@@ -25,19 +25,22 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_millis(500);
 
 /// The interface of every host.
-const UPLINK: &str = "eth0";
+pub(super) const UPLINK: &str = "eth0";
 
 /// Index of the router's first interface.
 ///
 /// The kernel reports a link whose ends have equal indexes a second late.
-const FIRST_INDEX: u32 = 100;
+pub(super) const FIRST_INDEX: u32 = 100;
 
 /// A router that joins networks, each with one host.
 pub struct Topology {
     // Before the namespaces, so that its devices end first.
-    _cables: Vec<Cable>,
-    router: Host,
-    networks: Vec<(Network, Host)>,
+    pub(super) _cables: Vec<Cable>,
+    // What lies between router and hosts, if it is more than a wire; it only
+    // has to live as long.
+    pub(super) _between: Option<Namespace>,
+    pub(super) router: Host,
+    pub(super) networks: Vec<(Network, Host)>,
 }
 
 /// What one host should see when it asks another.
@@ -120,6 +123,7 @@ impl Topology {
             _cables: cables,
             router: Host::new(router),
             networks: joined,
+            _between: None,
         })
     }
 
@@ -249,7 +253,7 @@ impl Topology {
 }
 
 /// Settings that no test should depend on the machine for.
-fn settings(forwards: bool) -> Result<()> {
+pub(super) fn settings(forwards: bool) -> Result<()> {
     let on_router = if forwards { "1" } else { "0" };
     set("net/ipv4/ip_forward", on_router)?;
     set("net/ipv6/conf/all/forwarding", on_router)?;
@@ -277,7 +281,7 @@ fn router_link(network: &Network) -> String {
     commands + &format!("link set {interface} up\n")
 }
 
-fn host_link(network: &Network) -> String {
+pub(super) fn host_link(network: &Network) -> String {
     let mut commands = String::from("link set lo up\n");
     for family in Family::BOTH {
         commands += &add_address(network.host(family), UPLINK, family);
@@ -289,7 +293,7 @@ fn host_link(network: &Network) -> String {
     commands
 }
 
-fn add_address(address: IpAddr, interface: &str, family: Family) -> String {
+pub(super) fn add_address(address: IpAddr, interface: &str, family: Family) -> String {
     let length = Network::prefix_len(family);
     format!("address add {address}/{length} dev {interface}\n")
 }
