@@ -66,6 +66,12 @@ pub fn link(tables: &impl Tables, ifindex: u32, tags: Tags) -> Link {
     }
 }
 
+/// Whether the machine had this interface when the policy was compiled for it.
+#[inline(always)]
+pub fn is_listed(tables: &impl Tables, ifindex: u32) -> bool {
+    link_entry(tables, ifindex).ifindex == ifindex
+}
+
 /// Whether packets of an interface have no Ethernet header.
 #[inline(always)]
 pub fn is_bare(tables: &impl Tables, ifindex: u32) -> bool {

@@ -5,11 +5,11 @@ use core::hint::black_box;
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::bpf_jiffies64;
 use enforcer_common::cell::{Cell, Slot};
-use enforcer_common::decide::{self, Dropped, Ends, Judgement, Target};
+use enforcer_common::decide::{self, Dropped, Ends, Judgement, Route, Routes, Target};
 use enforcer_common::flow::{self, Direction, Flow, FlowKey};
-use enforcer_common::lookup::Tables;
+use enforcer_common::lookup::{self, Tables};
 use enforcer_common::parse::Facts;
-use enforcer_common::question::Question;
+use enforcer_common::question::{Origin, Place, Question, Tags};
 use enforcer_common::terms::SourceKey;
 use enforcer_common::verdict::DropReason;
 use enforcer_common::wire::protocol;
@@ -56,6 +56,8 @@ pub struct FlowScratch {
     entry: Flow,
     /// What a flow asked that is judged again.
     question: Question,
+    /// Whether its initiator sends the packet in hand: 0 or 1.
+    is_initiator: u32,
     /// What the tables say of both its ends.
     ends: Ends,
     /// Why it must stop.
@@ -145,7 +147,7 @@ pub fn pass(seen: &Seen, routes: &Fib, scratch: &mut FlowScratch) -> Result<Slot
                 Known::None => break,
                 Known::OnTerms if terms::meet(&seen.packet(), false, scratch) => scratch.is_met = 1,
                 Known::OnTerms => return Err(scratch.drop),
-                Known::Stale if judge_again(seen.active, routes, scratch) => {}
+                Known::Stale if judge_again(seen.active, routes, seen.facts, scratch) => {}
                 Known::Stale => break,
             }
         }
@@ -215,6 +217,7 @@ fn known(seen: &Seen, scratch: &mut FlowScratch) -> Result<Known, Dropped> {
     }
     if entry.generation != seen.active.layout().generation {
         scratch.question = Question::of_flow(key, entry);
+        scratch.is_initiator = is_initiator.into();
         return Ok(Known::Stale);
     }
     let side = if is_initiator { entry.from } else { entry.to };
@@ -264,14 +267,40 @@ fn belongs(seen: &Seen, entry: &Flow, is_initiator: bool) -> bool {
 ///
 /// A function of its own in the kernel: after each apply it runs once a flow.
 #[inline(never)]
-fn judge_again(active: &Active, routes: &Fib, scratch: &mut FlowScratch) -> bool {
+fn judge_again(active: &Active, routes: &Fib, facts: &Facts, scratch: &mut FlowScratch) -> bool {
+    if !lookup::is_listed(active, scratch.question.place.ifindex) {
+        relocate(routes, facts, scratch);
+    }
     match verdict_on(active, routes, scratch) {
         Ok(judgement) => {
-            renew(FLOWS.get_ptr_mut(&scratch.key), active, &judgement);
-            renew(FLOWS_NEW.get_ptr_mut(&scratch.key), active, &judgement);
+            let place = &scratch.question.place;
+            renew(FLOWS.get_ptr_mut(&scratch.key), active, (&judgement, place));
+            renew(
+                FLOWS_NEW.get_ptr_mut(&scratch.key),
+                active,
+                (&judgement, place),
+            );
             true
         }
         Err(_) => false,
+    }
+}
+
+/// Finds out where a flow is seen now that the interface is gone where it was:
+/// the same peers may speak through another.
+#[inline(always)]
+fn relocate(routes: &Fib, facts: &Facts, scratch: &mut FlowScratch) {
+    let place = &mut scratch.question.place;
+    let here = &facts.question.place;
+    if scratch.is_initiator != 0 {
+        *place = *here;
+    } else if place.origin != Origin::WIRE {
+        // What leaves for the responder is seen where it answers.
+        place.ifindex = here.ifindex;
+        place.tags = here.tags;
+    } else if let Route::Via(ifindex) = routes.route(&facts.question) {
+        place.ifindex = ifindex;
+        place.tags = Tags::default();
     }
 }
 
@@ -288,13 +317,17 @@ fn verdict_on(
 }
 
 #[inline(always)]
-fn renew(entry: Option<*mut Flow>, active: &Active, judgement: &Judgement) {
+fn renew(entry: Option<*mut Flow>, active: &Active, (judgement, place): (&Judgement, &Place)) {
     if let Some(entry) = entry {
         // SAFETY: as in `known`.
         let entry = unsafe { &mut *entry };
         entry.cell = judgement.cell;
         entry.from = judgement.from;
         entry.to = judgement.to;
+        entry.ifindex = place.ifindex;
+        entry.outer_tag = place.tags.outer;
+        entry.inner_tag = place.tags.inner;
+        entry.origin = place.origin.0 as u8;
         entry.generation = active.layout().generation;
     }
 }

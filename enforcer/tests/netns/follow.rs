@@ -1,5 +1,8 @@
 //! Interfaces and addresses change, and the daemon follows.
 
+use std::net::UdpSocket;
+use std::time::Duration;
+
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 use xtask::lab::{Family, Outcome, ROUTER, Service, succeeded};
@@ -36,6 +39,81 @@ fn an_interface_that_is_made_anew_is_enforced_again() {
         net.expect(&WEB_ONLY);
     }
     assert_eq!(net.xdp_programs().len(), 3);
+}
+
+/// Whoever speaks first afterwards, and from either side of the router.
+#[test]
+fn a_flow_that_is_still_allowed_outlives_its_interface() {
+    let net = Net::under(&policy(&[
+        "id: all, from: office, to: plant, services: any",
+    ]));
+    let mut daemon = Daemon::start(&net);
+    let mut index = 200;
+    for family in Family::BOTH {
+        for (lost, interface) in [("office", "off0"), ("plant", "plc0")] {
+            let mut connection = net.lab.connect("office", "plant", 443, family).unwrap();
+            connection.exchange(b"before").unwrap();
+            let talks = ["office", ROUTER].map(|from| Talk::begin(&net, from, family));
+
+            net.lab.unplug(lost).unwrap();
+            daemon.wait_line(&format!("missing: {interface}"));
+            net.lab.plug(lost, index).unwrap();
+            index += 1;
+            daemon.wait_line(&format!("programs attached to {interface}"));
+
+            for talk in &talks {
+                talk.answer();
+                talk.ask();
+            }
+            connection.exchange(b"after").unwrap();
+        }
+    }
+    assert_eq!(net.drops("office", "plant", "tcp-no-flow"), 0);
+}
+
+/// Datagrams that a host has exchanged with the plant.
+struct Talk {
+    client: UdpSocket,
+    server: UdpSocket,
+}
+
+impl Talk {
+    fn begin(net: &Net, from: &'static str, family: Family) -> Self {
+        let bind = |host: &'static str, known_to: &str| {
+            let address = net.lab.address(known_to, host, family);
+            let namespace = net.lab.host(host).namespace();
+            let socket = namespace.run(move || UdpSocket::bind((address, 0)));
+            let socket = socket.unwrap();
+            let patience = Some(Duration::from_secs(5));
+            socket.set_read_timeout(patience).unwrap();
+            socket
+        };
+        let talk = Self {
+            client: bind(from, "plant"),
+            server: bind("plant", "office"),
+        };
+        for _ in 0..2 {
+            talk.ask();
+            talk.answer();
+        }
+        talk
+    }
+
+    fn ask(&self) {
+        pass(&self.client, &self.server);
+    }
+
+    fn answer(&self) {
+        pass(&self.server, &self.client);
+    }
+}
+
+fn pass(from: &UdpSocket, to: &UdpSocket) {
+    let (sender, target) = (from.local_addr().unwrap(), to.local_addr().unwrap());
+    from.send_to(b"?", target).unwrap();
+    let received = to.recv_from(&mut [0; 8]);
+    let (_, seen) = received.unwrap_or_else(|error| panic!("{sender} to {target}: {error}"));
+    assert_eq!(seen, sender);
 }
 
 /// Nobody looks in between, and the kernel gives the same index again.
