@@ -152,8 +152,12 @@ fn named_from<'n>(
     first: u32,
     names: impl Iterator<Item = (u32, &'n String)>,
 ) -> BTreeMap<String, u32> {
+    let is_name = |name: &str| {
+        let name = name.strip_suffix(AUDIT).unwrap_or(name);
+        ConduitId::new(name).is_ok()
+    };
     names
-        .filter(|(number, name)| *number >= first && ConduitId::new(name).is_ok())
+        .filter(|(number, name)| *number >= first && is_name(name))
         .map(|(number, name)| (name.clone(), number))
         .collect()
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::compile::{Image, Machine, Numbering, compile};
 use crate::kernel::netlink::{Interface, Netlink};
 use crate::kernel::routes::KernelRoutes;
-use crate::policy::model::Mode;
 use crate::policy::{self, Findings, Policy, Source};
 
 use super::error::ControllerError;
@@ -93,7 +92,7 @@ pub(super) fn apply_locked(
         None => Numbering::default(),
     };
     let image = compile(&policy, &machine, &mut numbering).map_err(ControllerError::Rejected)?;
-    if options.confirm.is_none() && policy.defaults.mode == Mode::Enforce {
+    if options.confirm.is_none() {
         spare_session(source, &policy, &image, &machine)?;
     }
     let wanted = Wanted::of(&image.hooks, &interfaces);

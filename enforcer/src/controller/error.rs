@@ -32,7 +32,7 @@ pub enum ControllerError {
         layout: u32,
     },
     /// The policy that is active does not compile any more.
-    #[error("the policy that is active ({}) does not compile with this version of enforcer ({findings}): apply a new one with the version that applied it, or run `enforcer detach` first", .path.display())]
+    #[error("the policy that is active ({}) does not compile with this version of enforcer ({findings}): it stays in force; apply one that does", .path.display())]
     StoredRejected {
         /// Where it came from.
         path: PathBuf,

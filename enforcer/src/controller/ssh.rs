@@ -88,8 +88,8 @@ impl Session {
             service: self.server.port(),
         };
         let explanation = explain(subject, &query, self.interface.as_deref()).ok()?;
-        explanation.reason?;
-        Some(Cut {
+        let is_cut = explanation.reason.is_some() && !explanation.is_audited;
+        is_cut.then(|| Cut {
             session: self.clone(),
             explanation,
         })
@@ -113,8 +113,9 @@ impl std::fmt::Display for Cut {
             "this policy would cut the SSH session that you work in, from {client} to {server}, in by {interface}: it would be dropped (zone {from}, reason {reason}"
         )?;
         match rule {
-            Some(rule) => writeln!(f, ", by {rule})")?,
-            None => writeln!(f, ")")?,
+            // A built-in rule says no more than the reason.
+            Some(rule) if !rule.starts_with('(') => writeln!(f, ", conduit {rule})")?,
+            _ => writeln!(f, ")")?,
         }
         for line in lines {
             writeln!(f, "{:>6}: {}", line.number, line.text)?;
@@ -259,6 +260,7 @@ mod tests {
             ("", own, "eth0", true),
             (conduit, own, "eth0", false),
             (failsafe, own, "eth0", false),
+            ("defaults: { mode: audit }\n", own, "eth0", false),
             (conduit, "10.0.0.5 50000 10.0.0.1 2222", "eth0", true),
             (failsafe, "10.0.0.6 50000 10.0.0.1 22", "eth0", true),
             // No program looks there.

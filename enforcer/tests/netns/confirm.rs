@@ -39,6 +39,11 @@ fn who_locks_himself_out_gets_back_in_by_himself() {
         thread::spawn(move || session.exchange(b"still there?"))
     });
 
+    net.expect(&[("office", "plant", Tcp(443), PASSES)]);
+    let is_over = began.elapsed() >= Duration::from_secs(4);
+    let lives = sessions.iter().any(|session| session.is_finished());
+    assert!(is_over || !lives, "a withdrawn permission stops at once");
+
     wait_for(&net, &[("office", "plant", Tcp(22), PASSES)]);
 
     let took = began.elapsed();
@@ -233,6 +238,26 @@ zones:
     failed(&net, &["confirm"]);
     assert_eq!(net.xdp_programs().len(), 2);
     net.expect(&before);
+}
+
+#[test]
+fn an_interface_that_the_new_policy_lacks_keeps_its_programs_until_confirmed() {
+    let head = "\
+version: 1
+name: test
+zones:
+  office: { match: [{ interface: off0 }] }
+  plant: { match: [{ interface: plc0 }] }
+";
+    let net = Net::under(&policy(&[WEB]));
+    for (end, programs) in [("rollback", 3), ("confirm", 2)] {
+        let applied = apply_for(&net, "1h", &with_conduits(head, &[WEB]));
+        succeeded(&applied).unwrap();
+        assert_eq!(net.xdp_programs().len(), 3, "{end}");
+        succeeded(&net.enforcer.output(&[end]).unwrap()).unwrap();
+        assert_eq!(net.xdp_programs().len(), programs, "{end}");
+    }
+    net.expect(&[("guests", ROUTER, Ping, PASSES)]);
 }
 
 #[test]

@@ -4,13 +4,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use enforcer::controller::store::{Standing, Store};
 use nix::mount::{MsFlags, mount};
 use serde_json::Value;
-use xtask::lab::{Service, succeeded};
+use xtask::lab::{Family, Service, succeeded};
 
 use Service::{Tcp, Udp};
 
-use crate::network::{DROPPED, Net, PASSES, Row, policy};
+use crate::network::{DROPPED, Net, PASSES, Row, large, policy};
+use crate::stream::Stream;
 
 const WEB: &str = "id: web, from: office, to: plant, services: tcp/443";
 const DNS: &str = "id: dns, from: office, to: plant, services: udp/53";
@@ -87,7 +89,6 @@ fn a_damaged_state_file_costs_only_what_it_alone_knew() {
             complaint.contains(&format!("policy-{number}")),
             "{name}: {complaint}"
         );
-        net.expect(&WEB_ONLY);
 
         let output = net.enforcer.apply(&policy(&[DNS, WEB])).unwrap();
         succeeded(&output).unwrap();
@@ -147,6 +148,32 @@ fn a_policy_that_waits_can_be_confirmed_or_taken_back_without_its_state_file() {
             succeeded(&net.enforcer.detach().unwrap()).unwrap();
         }
     }
+}
+
+/// As after an upgrade: the tables in the kernel are good, and the text that they
+/// were made from is not accepted any more.
+#[test]
+fn a_policy_that_does_not_compile_any_more_can_be_replaced() {
+    let net = Net::under(&policy(&[WEB]));
+    let stream = Stream::start(net.lab.connect("office", "plant", 443, Family::V4).unwrap());
+    let folder = state(&net);
+    at(&net, move || {
+        let store = Store::new(folder);
+        let mut record = store.read(1).unwrap();
+        record.policy.text = "version: 0\n".to_owned();
+        store.write(&record, Standing::Confirmed).unwrap();
+    });
+    assert_eq!(net.enforcer.status().unwrap()["damage"], Value::Null);
+    let asked = ["explain", "--from", "10.1.0.2", "--to", "10.2.0.2:443/tcp"];
+    let complaint = failed(&net, &asked);
+    assert!(complaint.contains("stays in force"), "{complaint}");
+
+    // It needs other maps, and both policies move there.
+    net.apply(&large(&[WEB, DNS]));
+    net.expect(&[("office", "plant", Udp(53), PASSES)]);
+    stream.wait_exchange();
+    stream.finish();
+    assert_eq!(net.drops("office", "plant", "tcp-no-flow"), 0);
 }
 
 #[test]

@@ -78,6 +78,10 @@ conduits: [{{ id: {conduit}, from: {zone}, to: plc, services: any }}, {{ id: C-9
         serde_json::from_str::<Numbering>(&stored).unwrap(),
         numbering
     );
+    // So they do where only the names in the kernel are left.
+    let second = second.0;
+    let recovered = Numbering::recovered(&second.zones, &second.slots);
+    assert_eq!(recovered, numbering);
     let before = numbering.clone();
     let refused = policy("zones: { new: { match: { interface: nowhere } } }");
     compile(&refused, &machine(), &mut numbering).unwrap_err();
