@@ -4,12 +4,11 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::compile::size::{Capacity, Memory, SizeClass, Sizes};
+use crate::compile::size::{Memory, SizeClass, Sizes};
 use crate::compile::{Machine, Numbering, compile};
 use crate::controller;
 use crate::kernel::probe;
 use crate::policy::{self, Findings, Policy, Source};
-use enforcer_common::limits::{FLOWS, FLOWS_NEW};
 
 use super::exit::Exit;
 use super::output;
@@ -76,16 +75,11 @@ fn needs(policy: &Policy) -> Result<Needs, Findings> {
     let image = compile(policy, &machine, &mut Numbering::default())?;
     let sizes = image.sizes();
     let class = SizeClass::for_sizes(sizes).expect("the compiler keeps to the largest class");
-    let capacity = Capacity {
-        cpus: probe::possible_cpus(),
-        flows: FLOWS,
-        flows_new: FLOWS_NEW,
-    };
     Ok(Needs {
         zones: policy.zones.len(),
         conduits: policy.conduits.len(),
         sizes,
-        memory: class.memory(capacity),
+        memory: class.memory(probe::possible_cpus()),
         is_for_this_machine,
     })
 }

@@ -20,6 +20,10 @@ pub struct Image {
     pub zones: BTreeMap<u16, String>,
     /// The name of every slot, also of conduits that only earlier policies had.
     pub slots: BTreeMap<u32, String>,
+    /// Most established flows.
+    pub flows: u32,
+    /// Most other flows.
+    pub flows_new: u32,
     /// The interfaces that get programs, by index, and how.
     pub hooks: BTreeMap<u32, Hook>,
 }
@@ -37,6 +41,8 @@ impl Image {
             blocks: self.blocks.len() as u32,
             zone_ids: self.layout.zones,
             slots: end(self.slots.keys().next_back()),
+            flows: self.flows,
+            flows_new: self.flows_new,
         }
     }
 }

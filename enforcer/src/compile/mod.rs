@@ -30,7 +30,6 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod trie;
-mod unsupported;
 
 use std::collections::BTreeMap;
 
@@ -68,8 +67,7 @@ pub fn compile(
     let addresses = Addresses::new(&claims, machine);
     let sources = Sources::new(&claims, &addresses, &links)?;
     let services = Services::new(policy)?;
-    let rows = Rows::new(policy, (&sources, &services), &numbers);
-    let (rows, ()) = both(rows, unsupported::refuse(policy))?;
+    let rows = Rows::new(policy, (&sources, &services), &numbers)?;
     let judged = enforced::judged(&hooks, &devices);
     let parts = Parts {
         links: links.tables(&sources.link_classes, &judged),
@@ -87,6 +85,8 @@ pub fn compile(
         layout,
         zones: numbering.zone_names(),
         slots: numbering.slot_names(policy.failsafe.len()),
+        flows: policy.limits.flows,
+        flows_new: policy.limits.flows_new,
         hooks,
     })
 }

@@ -44,10 +44,15 @@ pub struct Sizes {
     pub zone_ids: u32,
     /// The highest slot, and one.
     pub slots: u32,
+    /// Established flows that the policy wants room for.
+    pub flows: u32,
+    /// Other flows, likewise.
+    pub flows_new: u32,
 }
 
 /// What maps have room for; they are made for a class, so that most changes of
-/// a policy fit the maps that are there.
+/// a policy fit the maps that are there. Flow maps are as large as the policy
+/// says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct SizeClass {
     /// Blocks of each of two policies.
@@ -56,6 +61,10 @@ pub struct SizeClass {
     pub zone_ids: u32,
     /// Slots in `conduit_counters`.
     pub slots: u32,
+    /// Entries of `flows`.
+    pub flows: u32,
+    /// Entries of `flows_new`.
+    pub flows_new: u32,
 }
 
 /// Bytes of kernel memory that each map takes.
@@ -77,17 +86,6 @@ pub struct Memory {
     pub events: u64,
 }
 
-/// What memory depends on besides the policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Capacity {
-    /// Possible CPUs, each with counters of its own.
-    pub cpus: u32,
-    /// Entries of `flows`.
-    pub flows: u32,
-    /// Entries of `flows_new`.
-    pub flows_new: u32,
-}
-
 impl SizeClass {
     /// The smallest class that `sizes` fit; `None` beyond the largest.
     pub fn for_sizes(sizes: Sizes) -> Option<Self> {
@@ -95,18 +93,24 @@ impl SizeClass {
             blocks: at_least(&BLOCKS, sizes.blocks)?,
             zone_ids: at_least(&ZONE_IDS, sizes.zone_ids)?,
             slots: at_least(&SLOTS, sizes.slots)?,
+            flows: sizes.flows,
+            flows_new: sizes.flows_new,
         })
     }
 
     /// Whether `sizes` fit into maps of this class.
     pub fn fits(&self, sizes: Sizes) -> bool {
-        sizes.blocks <= self.blocks && sizes.zone_ids <= self.zone_ids && sizes.slots <= self.slots
+        let has_room = sizes.blocks <= self.blocks
+            && sizes.zone_ids <= self.zone_ids
+            && sizes.slots <= self.slots;
+        has_room && (sizes.flows, sizes.flows_new) == (self.flows, self.flows_new)
     }
 
-    /// Memory of maps of this class.
-    pub fn memory(&self, capacity: Capacity) -> Memory {
+    /// Memory of maps of this class on a machine that can have this many CPUs,
+    /// each with counters of its own.
+    pub fn memory(&self, cpus: u32) -> Memory {
         let bytes = |count: u32, size: usize| u64::from(count) * size as u64;
-        let cpus = u64::from(capacity.cpus);
+        let cpus = u64::from(cpus);
         let drop_cells = DropTable::for_zones(self.zone_ids).cells();
         let flow = size_of::<FlowKey>() + size_of::<Flow>();
         let flow = flow as u64 + HASH_ENTRY_BYTES;
@@ -116,8 +120,8 @@ impl SizeClass {
             tables: POLICIES * bytes(self.blocks, size_of::<Block>()),
             conduit_counters: cpus * bytes(self.slots, size_of::<ConduitCell>()),
             drop_counters: cpus * bytes(drop_cells, size_of::<DropCell>()),
-            flows: u64::from(capacity.flows) * flow,
-            flows_new: u64::from(capacity.flows_new) * flow,
+            flows: u64::from(self.flows) * flow,
+            flows_new: u64::from(self.flows_new) * flow,
             rates: bytes(self.slots, BUCKET_BYTES) + u64::from(RATE_SOURCES) * source,
             events: EVENT_BYTES.into(),
         }
@@ -165,6 +169,8 @@ mod tests {
                 blocks,
                 zone_ids,
                 slots,
+                flows: 1_024,
+                flows_new: 2_048,
             };
             let class = SizeClass::for_sizes(sizes);
             let got = class.map(|class| (class.blocks, class.zone_ids, class.slots));
@@ -179,9 +185,6 @@ mod tests {
             blocks: 1_024,
             zone_ids: 16,
             slots: 256,
-        };
-        let capacity = Capacity {
-            cpus: 2,
             flows: 65_536,
             flows_new: 1,
         };
@@ -194,7 +197,7 @@ mod tests {
             rates: 256 * 8 + 16_384 * 96,
             events: 262_144,
         };
-        let got = class.memory(capacity);
+        let got = class.memory(2);
         assert_eq!(got, want);
         let rates_and_events = 2_048 + 1_572_864 + 262_144;
         let total = 1_048_576 + 24_576 + 802_816 + 12_582_912 + 192 + rates_and_events;

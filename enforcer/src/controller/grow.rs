@@ -1,7 +1,7 @@
 //! Replaces programs and maps under a policy that stays in force.
 //!
-//! Needed when a policy outgrows the maps, and when this executable carries
-//! other programs than those that run. At every moment each link runs the old
+//! Needed when a policy outgrows the maps or wants flow maps of another size, and
+//! when this executable carries other programs than those that run. At every moment each link runs the old
 //! programs or the new ones, both under the same policy and with the same flows.
 
 use crate::compile::size::{SizeClass, Sizes};
@@ -20,7 +20,10 @@ use super::state::Record;
 /// Moves what is in force to maps that have room for `image`, unless it has
 /// room and runs the programs of this executable.
 pub fn make_room(instance: &Instance, old: Set, image: &Image) -> Result<Set, ControllerError> {
-    if tables(image).fit(old.maps.capacity()) && old.is_of_this_build() {
+    let wanted = capacity(image.sizes());
+    let is_room =
+        tables(image).fit(old.maps.capacity()) && old.maps.capacity().has_flows_of(&wanted);
+    if is_room && old.is_of_this_build() {
         return Ok(old);
     }
     let number = old.number() + 1;
@@ -37,6 +40,7 @@ pub fn make_room(instance: &Instance, old: Set, image: &Image) -> Result<Set, Co
     for attached in links::list(&instance.pins)? {
         attached.refresh(&set)?;
     }
+    set.take_over_flows(&old)?;
     set.add_counters(&old, &carried)?;
     instance.pins.remove_set(old.number())?;
     Ok(set)
@@ -53,10 +57,11 @@ fn copied(
     number: u32,
 ) -> Result<(Set, Carried), KernelError> {
     let zones = old.maps.names()?.zones;
-    let capacity = capacity(largest(old.maps.used()?, next.sizes()));
+    let capacity = capacity(for_both(old.maps.used()?, next.sizes()));
     let mut set = Set::create(&instance.pins, number, &capacity, Some(old))?;
     set.adopt(old)?;
     let carried = set.copy_counters(old, &zones)?;
+    set.take_over_flows(old)?;
     Ok((set, carried))
 }
 
@@ -103,13 +108,18 @@ pub fn capacity(sizes: Sizes) -> Capacity {
         blocks: class.blocks,
         slots: class.slots,
         zones: class.zone_ids,
+        flows: class.flows,
+        flows_new: class.flows_new,
     }
 }
 
-fn largest(used: Capacity, next: Sizes) -> Sizes {
+/// Room for what is in use and for the policy that is to follow, which says how
+/// many flows there may be.
+fn for_both(used: Capacity, next: Sizes) -> Sizes {
     Sizes {
         blocks: used.blocks.max(next.blocks),
         zone_ids: used.zones.max(next.zone_ids),
         slots: used.slots.max(next.slots),
+        ..next
     }
 }

@@ -65,7 +65,7 @@ impl Active {
 pub fn settle(instance: &Instance) -> Result<Option<Active>, ControllerError> {
     let moved_from = migrate::from_older(instance)?;
     take_back(instance)?;
-    let Some(active) = active(instance)? else {
+    let Some(mut active) = active(instance)? else {
         // Sets of another layout are not ours to remove.
         instance.pins.sets()?;
         clear(instance)?;
@@ -78,6 +78,7 @@ pub fn settle(instance: &Instance) -> Result<Option<Active>, ControllerError> {
             None => attached.detach()?,
         }
     }
+    rescue_flows(instance, &mut active.set)?;
     instance.pins.remove_other_sets(active.set.number())?;
     tidy(instance, &active)?;
     Ok(Some(Active {
@@ -110,6 +111,18 @@ pub fn take_back(instance: &Instance) -> Result<Option<u32>, ControllerError> {
     }
     instance.store.remove_one(generation)?;
     Ok(Some(generation))
+}
+
+/// Takes over the flows of sets that the one in use has replaced, which an
+/// interrupted move has left.
+fn rescue_flows(instance: &Instance, set: &mut Set) -> Result<(), ControllerError> {
+    for number in instance.pins.replaced_by(set.number())? {
+        // What cannot be opened is half removed: its flows have been taken over.
+        if let Ok(old) = Set::open(&instance.pins, number) {
+            set.take_over_flows(&old)?;
+        }
+    }
+    Ok(())
 }
 
 /// What is in force, without changing anything.

@@ -10,6 +10,7 @@ use enforcer_common::layout::{Block, Layout};
 
 use super::counters::{ConduitCounters, DropCounters};
 use super::error::KernelError;
+use super::flows::FlowMaps;
 use super::memory::Memory;
 use super::shape::Shape;
 use super::sys;
@@ -26,6 +27,10 @@ pub struct Capacity {
     pub slots: u32,
     /// Zone ids.
     pub zones: u32,
+    /// Established flows.
+    pub flows: u32,
+    /// Flows that are not established yet.
+    pub flows_new: u32,
 }
 
 /// The names that the counters have.
@@ -57,6 +62,8 @@ pub struct Maps {
     /// The bucket of each conduit with a rate, by slot.
     rates: Memory<u64>,
     capacity: Capacity,
+    /// Flows.
+    pub flows: FlowMaps,
     /// What each conduit decided.
     pub conduits: ConduitCounters,
     /// What was dropped.
@@ -77,6 +84,13 @@ impl Staged {
 
     pub(super) fn generation(&self) -> u32 {
         self.generation
+    }
+}
+
+impl Capacity {
+    /// Whether there is room for as many flows.
+    pub fn has_flows_of(&self, other: &Self) -> bool {
+        (self.flows, self.flows_new) == (other.flows, other.flows_new)
     }
 }
 
@@ -101,6 +115,7 @@ impl Maps {
         let conduits = ConduitCounters::of(open(&Shape::CONDUITS)?)?;
         let drops = DropCounters::of(open(&Shape::DROPS)?)?;
         let rates = open(&Shape::RATES)?;
+        let flows = FlowMaps::of(open(&Shape::FLOWS)?, open(&Shape::FLOWS_NEW)?)?;
         let mut maps = Self {
             tables: mapped(&tables, POLICIES * blocks, &Shape::TABLES)?,
             control: mapped(&control, 1, &Shape::CONTROL)?,
@@ -109,7 +124,10 @@ impl Maps {
                 blocks,
                 slots: conduits.slots(),
                 zones: 0,
+                flows: flows.established_entries(),
+                flows_new: flows.new_entries(),
             },
+            flows,
             conduits,
             drops,
         };
@@ -211,7 +229,7 @@ impl Maps {
     }
 
     /// How much of the capacity is in use: blocks by the active policy, and
-    /// numbers by all that have a name.
+    /// numbers by all that have a name. Flow maps are in use as a whole.
     pub fn used(&self) -> Result<Capacity, KernelError> {
         let control = self.control();
         let Names { zones, slots } = self.names()?;
@@ -220,6 +238,7 @@ impl Maps {
             blocks: control.used_blocks[active_slot(&control)],
             slots: end(slots.keys().next_back().copied()),
             zones: end(zones.keys().next_back().map(|id| u32::from(*id))),
+            ..self.capacity
         })
     }
 

@@ -13,6 +13,7 @@ mod dump;
 mod error;
 pub mod ethtool;
 mod filter;
+pub mod flows;
 pub mod forwarding;
 pub mod inspect;
 pub mod links;

@@ -68,6 +68,8 @@ pub fn load(
         .override_global("TABLE_MASK", &mask, true)
         .map_max_entries(Shape::CONDUITS.name, capacity.slots)
         .map_max_entries(Shape::RATES.name, capacity.slots)
+        .map_max_entries(Shape::FLOWS.name, capacity.flows)
+        .map_max_entries(Shape::FLOWS_NEW.name, capacity.flows_new)
         .map_max_entries(
             Shape::DROPS.name,
             DropTable::for_zones(capacity.zones).cells(),

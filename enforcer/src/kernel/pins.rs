@@ -132,6 +132,16 @@ impl Pins {
         Ok(numbers)
     }
 
+    /// Numbers of the sets of this version's layout that a later one, `number`,
+    /// has replaced.
+    pub fn replaced_by(&self, number: u32) -> Result<Vec<u32>, KernelError> {
+        let names = names_in(&self.folder)?;
+        let sets = names.iter().filter_map(|name| set_of(name));
+        let own = sets.filter(|(layout, _)| *layout == LAYOUT_VERSION);
+        let numbers = own.map(|(_, number)| number);
+        Ok(numbers.filter(|earlier| *earlier < number).collect())
+    }
+
     /// The layout of the set in use, if it is older than this version's.
     pub fn older_layout(&self) -> Result<Option<u32>, KernelError> {
         match self.current() {

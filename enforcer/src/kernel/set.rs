@@ -42,8 +42,9 @@ const SINCE: &str = "since";
 impl Set {
     /// Loads a set of the given capacity.
     ///
-    /// Another set's flows are shared, its counters where both have the same
-    /// number of them; [`Set::copy_counters`] takes over the others.
+    /// Another set's flows and counters are shared where both have room for the
+    /// same number of them; [`Set::take_over_flows`] and [`Set::copy_counters`]
+    /// take over the others.
     pub fn create(
         pins: &Pins,
         number: u32,
@@ -82,9 +83,6 @@ impl Set {
     /// Opens a set by its pins.
     pub fn open(pins: &Pins, number: u32) -> Result<Self, KernelError> {
         let folder = pins.set(number);
-        for flows in [Shape::FLOWS, Shape::FLOWS_NEW] {
-            flows.open(&folder)?;
-        }
         let maps = Maps::of(|shape| shape.open(&folder))?;
         Ok(Self {
             number,
@@ -109,6 +107,16 @@ impl Set {
     /// that is not known. Sets that take over counts take over this as well.
     pub fn since(&self) -> Option<u64> {
         self.since
+    }
+
+    /// Takes over the flows of another set, where they are not shared, as far
+    /// as this one does not know them.
+    ///
+    /// To be done before links lead to the programs of this set, and again
+    /// after: then no flow is lost that began in between.
+    pub fn take_over_flows(&mut self, other: &Self) -> Result<(), KernelError> {
+        let now = other.now_ticks()? as u32;
+        self.maps.flows.take_over(&other.maps.flows, now)
     }
 
     /// Takes over what another set has counted so far in counters that are not
@@ -165,8 +173,8 @@ impl Set {
     fn shared_with(&self, capacity: &Capacity) -> Vec<(&'static str, PathBuf)> {
         let own = self.maps.capacity();
         let shared = [
-            (Shape::FLOWS, true),
-            (Shape::FLOWS_NEW, true),
+            (Shape::FLOWS, own.flows == capacity.flows),
+            (Shape::FLOWS_NEW, own.flows_new == capacity.flows_new),
             (Shape::RATE_SOURCES, true),
             (Shape::BUDGETS, true),
             (Shape::EVENTS, true),

@@ -98,6 +98,45 @@ pub fn lookup_batch<V: Pod>(
     }
 }
 
+/// Reads at most `most` elements of a hash map, which must be more than any of
+/// its buckets holds: from its first bucket on, or from the `place` that an
+/// earlier call has returned. Returns no place when there are no more.
+pub fn lookup_hash_batch<K: Pod, V: Pod>(
+    map: BorrowedFd<'_>,
+    place: Option<u32>,
+    most: usize,
+) -> io::Result<(Vec<K>, Vec<V>, Option<u32>)> {
+    let mut keys: Vec<K> = Vec::with_capacity(most);
+    let mut values: Vec<V> = Vec::with_capacity(most);
+    let mut next = 0u32;
+    let mut batch = Batch::<{ bpf_cmd::BPF_MAP_LOOKUP_BATCH as u32 }> {
+        in_batch: place
+            .as_ref()
+            .map_or(0, |place| address(std::slice::from_ref(place))),
+        out_batch: (&raw mut next).addr() as u64,
+        keys: keys.as_mut_ptr().addr() as u64,
+        values: values.as_mut_ptr().addr() as u64,
+        count: most as u32,
+        map: map.as_raw_fd() as u32,
+        element_flags: 0,
+        flags: 0,
+    };
+    let is_last = match bpf(&mut batch) {
+        Ok(_) => false,
+        // There are no more; what there was has been read.
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => true,
+        Err(error) => return Err(error),
+    };
+    let count = (batch.count as usize).min(most);
+    // SAFETY: there is room for `most`, the kernel has written `count`, and any
+    // bytes are a `K` and a `V`.
+    unsafe {
+        keys.set_len(count);
+        values.set_len(count);
+    }
+    Ok((keys, values, (!is_last).then_some(next)))
+}
+
 /// Writes one element for each of `keys`, on a per-CPU array one for each
 /// possible CPU. Linux 5.13 for per-CPU arrays.
 pub fn update_batch<V: Pod>(map: BorrowedFd<'_>, keys: &[u32], values: &[V]) -> io::Result<()> {

@@ -187,6 +187,8 @@ mod tests {
         blocks: 16,
         slots: 64,
         zones: 16,
+        flows: 1_024,
+        flows_new: 1_024,
     };
 
     fn names() -> (BTreeMap<u16, String>, BTreeMap<u32, String>) {

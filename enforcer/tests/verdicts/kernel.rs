@@ -42,12 +42,16 @@ impl Kernel {
             blocks: most(|image| image.sizes().blocks),
             zone_ids: most(|image| image.sizes().zone_ids),
             slots: most(|image| image.sizes().slots),
+            flows: most(|image| image.sizes().flows),
+            flows_new: most(|image| image.sizes().flows_new),
         });
         let class = class.expect("the compiler keeps to the largest class");
         let capacity = Capacity {
             blocks: class.blocks,
             slots: class.slots,
             zones: class.zone_ids,
+            flows: class.flows,
+            flows_new: class.flows_new,
         };
         let mut images = images.into_iter();
         let first = images.next().expect("a case has a policy");

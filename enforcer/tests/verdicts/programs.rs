@@ -2,8 +2,8 @@
 
 #![expect(clippy::print_stdout, reason = "`cargo xtask vm-test` reads it")]
 
-use enforcer::compile::size::{SizeClass, Sizes};
-use enforcer::kernel::maps::Capacity;
+use enforcer::compile::size::Sizes;
+use enforcer::controller;
 use enforcer::kernel::object;
 
 /// The kernel follows no more instructions than this.
@@ -15,24 +15,22 @@ const SIZES: [Sizes; 2] = [
         blocks: 1,
         zone_ids: 3,
         slots: 33,
+        flows: 1_024,
+        flows_new: 1_024,
     },
     Sizes {
         blocks: 65_536,
         zone_ids: 1_003,
         slots: 131_072,
+        flows: 65_536,
+        flows_new: 65_536,
     },
 ];
 
 #[test]
 fn the_kernel_accepts_every_program() {
     for sizes in SIZES {
-        let class = SizeClass::for_sizes(sizes).expect("there are such maps");
-        let capacity = Capacity {
-            blocks: class.blocks,
-            slots: class.slots,
-            zones: class.zone_ids,
-        };
-        let object = object::load(&capacity, &[]);
+        let object = object::load(&controller::capacity(sizes), &[]);
         let mut object = object.expect("the programs load; this needs root");
         for (name, count) in object.verified().expect("every program loads") {
             match count {

@@ -7,6 +7,7 @@
 mod cable;
 mod echo;
 mod enforcer;
+mod flood;
 mod host;
 mod link;
 mod namespace;
@@ -17,6 +18,7 @@ mod topology;
 mod trunk;
 
 pub use enforcer::{Enforcer, succeeded};
+pub use flood::Flood;
 pub use host::Host;
 pub use namespace::Namespace;
 pub use network::{Family, Network};

@@ -69,7 +69,7 @@ fn ipv6(addresses: &[u8], datagram: &[u8]) -> Vec<u8> {
 }
 
 /// RFC 1071; all that is summed here has an even number of bytes.
-fn checksum(bytes: &[u8]) -> u16 {
+pub(super) fn checksum(bytes: &[u8]) -> u16 {
     let words = bytes
         .chunks_exact(2)
         .map(|pair| u16::from_be_bytes([pair[0], pair[1]]));

@@ -1,13 +1,14 @@
 //! The router, the hosts around it, and traffic between them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::lab::cable::{self, Cable};
 use crate::lab::echo::bind_shared;
+use crate::lab::flood::{self, Flood};
 use crate::lab::host::Host;
 use crate::lab::link::{Links, ip, set};
 use crate::lab::namespace::Namespace;
@@ -243,6 +244,23 @@ impl Topology {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(Outcome::Silent),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Floods `port` of `to` with packets from `from`, each under a source of its
+    /// own; `amount` is how many, and a seed for their sources.
+    pub fn flood(
+        &self,
+        from: &str,
+        to: &str,
+        (flood, port): (Flood, u16),
+        amount: (u32, u64),
+    ) -> Result<()> {
+        let IpAddr::V4(address) = self.address(from, to, Family::V4) else {
+            bail!("{to} has no IPv4 address");
+        };
+        let to = SocketAddrV4::new(address, port);
+        let namespace = self.host(from).namespace();
+        namespace.run(move || flood::send_all(flood, to, amount))
     }
 
     fn find(&self, name: &str) -> &(Network, Host) {

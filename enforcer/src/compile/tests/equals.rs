@@ -1,5 +1,4 @@
-//! Conduits of equal strength that say different things, and what this build
-//! does not do.
+//! Conduits of equal strength that say different things.
 
 use super::*;
 
@@ -175,39 +174,4 @@ fn a_large_policy_takes_no_time_squared() {
     let _ = compile(&policy, &machine(), &mut Numbering::default());
     // Every conduit with every other one takes many seconds.
     assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
-}
-
-#[test]
-fn what_this_build_does_not_do_is_refused() {
-    let cases = [
-        ("", "services: any"),
-        ("", "services: any, mode: audit"),
-        ("", "services: any, action: reject"),
-        ("", "services: any, rate: 5/s"),
-        ("", "services: any, log: true"),
-    ];
-    for (what, conduit) in cases {
-        let text = format!("{ZONES}conduits: [{{ id: x, from: a, to: b, {conduit} }}]");
-        expect_unsupported(&text, what);
-    }
-    let heads = [
-        ("", "defaults: { mode: enforce }"),
-        ("", "defaults: { mode: audit }"),
-        ("", "limits: { flows: 65536, idle: { udp: 299s } }"),
-        ("`limits.flows`", "limits: { flows: 1024 }"),
-    ];
-    for (what, head) in heads {
-        expect_unsupported(&format!("{head}\n{ZONES}"), what);
-    }
-}
-
-fn expect_unsupported(text: &str, what: &str) {
-    match compile(&policy(text), &machine(), &mut Numbering::default()) {
-        Ok(_) => assert_eq!(what, "", "{text}"),
-        Err(findings) => {
-            let want = format!("{what} is not supported by this build");
-            let got: Vec<String> = findings.iter().map(|one| one.kind.to_string()).collect();
-            assert_eq!(got, [want], "{text}");
-        }
-    }
 }
