@@ -10,13 +10,14 @@ use crate::root;
 /// A program, and the packages that bring it.
 type Need = (&'static str, &'static [&'static str]);
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 8] = [
     ("bpftool", &["bpftool"]),
     ("cc", &["gcc", "libc6-dev"]),
     ("ip", &["iproute2"]),
     ("jq", &["jq"]),
     ("nft", &["nftables"]),
     ("ping", &["iputils-ping"]),
+    ("strace", &["strace"]),
     ("systemd-analyze", &["systemd"]),
 ];
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use serde_json::json;
 
 use crate::controller::{self, Applied, ApplyOptions, ControllerError, Instance};
@@ -55,7 +56,8 @@ impl Apply {
             }
             Err(error) => return Err(error.into()),
         };
-        report(&applied, &source, self.json)?;
+        let printed = report(&applied, &source, self.json);
+        printed.with_context(|| format!("policy `{}` is active, but", applied.policy))?;
         Ok(Exit::Success)
     }
 }

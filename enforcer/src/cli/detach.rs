@@ -1,5 +1,6 @@
 //! `enforcer detach`
 
+use anyhow::Context;
 use serde_json::json;
 
 use crate::controller::{self, Instance};
@@ -24,16 +25,17 @@ impl Detach {
     /// Runs the command.
     pub fn run(&self, instance: &Instance) -> anyhow::Result<Exit> {
         let programs = controller::detach(instance)?;
-        if self.json {
-            output::print_json(&json!({ "detached_programs": programs }))?;
+        let printed = if self.json {
+            output::print_json(&json!({ "detached_programs": programs }))
         } else {
             let text = match programs {
                 0 => "nothing was attached\n".to_owned(),
                 1 => "1 program detached: the network is open\n".to_owned(),
                 count => format!("{count} programs detached: the network is open\n"),
             };
-            output::print(&text)?;
-        }
+            output::print(&text)
+        };
+        printed.context("the network is open, but")?;
         Ok(Exit::Success)
     }
 }

@@ -3,7 +3,7 @@
 use crate::policy::Source;
 
 use super::apply::{self, Applied, ApplyOptions};
-use super::error::ControllerError;
+use super::error::{ControllerError, Done};
 use super::instance::Instance;
 use super::lock::Lock;
 use super::programs;
@@ -61,7 +61,8 @@ pub fn confirm(instance: &Instance) -> Result<Confirmed, ControllerError> {
     }
     active.set.maps.confirm();
     active.waiting = None;
-    settle::tidy(instance, &active)?;
+    let tidied = settle::tidy(instance, &active);
+    tidied.map_err(Done::Active(active.generation).but())?;
     Ok(described(active))
 }
 
@@ -80,7 +81,8 @@ pub fn rollback(instance: &Instance) -> Result<RolledBack, ControllerError> {
     {
         active.set.maps.expire();
         drop(active);
-        return Ok(RolledBack::TakenBack(settle(instance)?.map(described)));
+        let settled = settle(instance).map_err(Done::TakenBack.but())?;
+        return Ok(RolledBack::TakenBack(settled.map(described)));
     }
     let active = settle(instance)?.ok_or(ControllerError::NothingActive)?;
     let previous = active.record?.previous;

@@ -2,7 +2,7 @@
 
 use crate::kernel::links;
 
-use super::error::ControllerError;
+use super::error::{ControllerError, Done};
 use super::instance::Instance;
 use super::lock::Lock;
 use super::{closed, programs, settle};
@@ -20,9 +20,13 @@ pub fn detach(instance: &Instance) -> Result<usize, ControllerError> {
         .filter(|one| one.program_id.is_some())
         .count();
     settle::clear(instance)?;
+    closed::reopen(instance)?;
+    remove(instance, lock).map_err(Done::Open.but())?;
+    Ok(count)
+}
+
+fn remove(instance: &Instance, lock: Lock) -> Result<(), ControllerError> {
     instance.pins.remove()?;
     instance.store.remove()?;
-    closed::reopen(instance)?;
-    lock.remove(&instance.lock)?;
-    Ok(count)
+    lock.remove(&instance.lock)
 }

@@ -1,5 +1,6 @@
 //! Why a command of the controller failed.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -87,6 +88,16 @@ pub enum ControllerError {
         "forwarding stays off, because the policy is not in force again; mend that or apply another policy, then run `enforcer boot` once more (without any policy: `enforcer detach`)"
     )]
     Closed(#[source] Box<ControllerError>),
+    /// What the command is for is done, and what has to follow failed.
+    #[error(
+        "{done}, but not all that has to follow could be done; the next command that changes something does it"
+    )]
+    Unfinished {
+        /// What is in force.
+        done: Done,
+        /// What failed.
+        source: Box<ControllerError>,
+    },
     /// No policy is active.
     #[error("no policy is active: run `enforcer apply POLICY`")]
     NothingActive,
@@ -131,6 +142,40 @@ impl ControllerError {
             cause = error.source();
         }
         text
+    }
+}
+
+/// What a command has put in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// The policy with this number.
+    Active(u32),
+    /// What was in force before a policy that waited to be confirmed.
+    TakenBack,
+    /// Nothing.
+    Open,
+}
+
+impl Done {
+    /// Tells what is in force together with what failed.
+    pub(super) fn but<E: Into<ControllerError>>(self) -> impl FnOnce(E) -> ControllerError {
+        move |error| match error.into() {
+            unfinished @ ControllerError::Unfinished { .. } => unfinished,
+            source => ControllerError::Unfinished {
+                done: self,
+                source: Box::new(source),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Active(generation) => write!(f, "generation {generation} is active"),
+            Self::TakenBack => f.write_str("what was in force before is active again"),
+            Self::Open => f.write_str("the network is open"),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::kernel::maps::Staged;
 use crate::kernel::netlink::Interface;
 use crate::kernel::set::Set;
 
-use super::error::ControllerError;
+use super::error::{ControllerError, Done};
 use super::grow::{self, tables};
 use super::instance::Instance;
 use super::programs::Wanted;
@@ -45,9 +45,8 @@ impl Next<'_> {
         }?;
         if self.confirm.is_none() {
             let generation = self.record.generation;
-            instance
-                .store
-                .set_standing(generation, Standing::Confirmed)?;
+            let standing = instance.store.set_standing(generation, Standing::Confirmed);
+            standing.map_err(Done::Active(generation).but())?;
         }
         Ok(attached)
     }
@@ -60,10 +59,13 @@ impl Next<'_> {
         if self.confirm.is_some() {
             return Ok(Vec::new());
         }
-        let swept = self.wanted.sweep(instance)?;
-        let kept = [self.record.previous, Some(self.record.generation)];
+        let generation = self.record.generation;
+        let unfinished = Done::Active(generation);
+        let swept = self.wanted.sweep(instance).map_err(unfinished.but())?;
+        let kept = [self.record.previous, Some(generation)];
         let kept: Vec<u32> = kept.into_iter().flatten().collect();
-        instance.store.keep_only(&kept)?;
+        let removed = instance.store.keep_only(&kept);
+        removed.map_err(unfinished.but())?;
         Ok(swept)
     }
 
@@ -86,8 +88,8 @@ fn begin(instance: &Instance, next: &Next<'_>) -> Result<Vec<String>, Controller
     if started.is_err() {
         // What failed is the error to report; what cannot be removed now, the
         // next apply removes.
-        let _ = clear(instance);
-        let _ = instance.store.remove_one(next.record.generation);
+        let cleared = clear(instance);
+        let _ = cleared.and_then(|()| instance.store.remove_one(next.record.generation));
     }
     started
 }
@@ -106,7 +108,12 @@ fn start(
     next.activate(&mut set, staged)?;
     // An apply that is killed from here on is completed by the next one.
     instance.pins.publish(number)?;
-    Ok(next.wanted.attach(instance, &set)?)
+    let attached = next.wanted.attach(instance, &set);
+    if attached.is_err() {
+        // Whatever cannot be detached now passes everything.
+        set.maps.open();
+    }
+    Ok(attached?)
 }
 
 /// Puts a policy in the place of another.
@@ -127,7 +134,8 @@ fn replace(
         Ok(attached)
     });
     if activated.is_err() {
-        instance.store.remove_one(generation)?;
+        // What failed is the error to report; the next apply removes the file.
+        let _ = instance.store.remove_one(generation);
     }
     Ok(activated?)
 }

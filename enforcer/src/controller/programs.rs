@@ -55,7 +55,8 @@ impl<'a> Wanted<'a> {
         let mut new = Vec::new();
         for (interface, hook) in &self.interfaces {
             if let Err(error) = complete(instance, set, &before, (interface, *hook)) {
-                undo(instance, &before, |_| true)?;
+                // What failed is the error to report.
+                let _ = undo(instance, &before, |_| true);
                 return Err(error);
             }
             if !before.iter().any(|one| one.ifindex == interface.ifindex) {
@@ -195,14 +196,15 @@ fn undo(
     before: &[Attached],
     meant: impl Fn(&Attached) -> bool,
 ) -> Result<(), KernelError> {
+    let mut undone = Ok(());
     for attached in links::list(&instance.pins)? {
         let is_same =
             |one: &Attached| (one.point, one.ifindex) == (attached.point, attached.ifindex);
         if meant(&attached) && !before.iter().any(is_same) {
-            attached.detach()?;
+            undone = undone.and(attached.detach());
         }
     }
-    Ok(())
+    undone
 }
 
 /// Fails early and clearly without the privileges that all else needs.

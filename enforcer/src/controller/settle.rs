@@ -12,7 +12,7 @@ use crate::kernel::links;
 use crate::kernel::pending::Previous;
 use crate::kernel::set::Set;
 
-use super::error::ControllerError;
+use super::error::{ControllerError, Done};
 use super::instance::Instance;
 use super::migrate;
 use super::programs;
@@ -198,11 +198,38 @@ fn indices(record: &Record) -> impl Iterator<Item = u32> {
 }
 
 /// Removes every link, name and set.
+///
+/// The network is open at once, on all interfaces. What then fails is told, and
+/// left to the next command.
 pub fn clear(instance: &Instance) -> Result<(), ControllerError> {
-    for attached in links::list(&instance.pins)? {
-        attached.detach()?;
+    open(instance)?;
+    let removed = remove(instance);
+    removed.map_err(Done::Open.but())
+}
+
+/// Lets every packet pass, if there is a set that decides.
+fn open(instance: &Instance) -> Result<(), ControllerError> {
+    let number = match instance.pins.current() {
+        Ok(Some(number)) => number,
+        // None of ours: nobody else knows how to open it.
+        Ok(None) | Err(KernelError::Layout { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    match Set::open(&instance.pins, number) {
+        Ok(mut set) => set.maps.open(),
+        Err(KernelError::Shape { .. }) => {}
+        Err(error) => return Err(error.into()),
     }
-    instance.pins.unpublish()?;
-    instance.pins.remove_all_sets()?;
     Ok(())
+}
+
+fn remove(instance: &Instance) -> Result<(), KernelError> {
+    let mut detached = Ok(());
+    for attached in links::list(&instance.pins)? {
+        // One that cannot be detached keeps no other attached.
+        detached = detached.and(attached.detach());
+    }
+    detached?;
+    instance.pins.unpublish()?;
+    instance.pins.remove_all_sets()
 }

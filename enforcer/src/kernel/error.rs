@@ -42,6 +42,12 @@ pub enum KernelError {
     /// The object could not be loaded.
     #[error("cannot load the kernel programs and maps")]
     Load(#[source] Box<EbpfError>),
+    /// The kernel refused what names the fields of maps, and the loader went on
+    /// without.
+    #[error(
+        "`{0}` is in the kernel without the names that `bpftool` shows; whatever refused them (memory, a security module) may do so for this moment only: try again"
+    )]
+    Nameless(&'static str),
     /// A loaded program could not be used.
     #[error("program `{program}` cannot be used")]
     Program {

@@ -109,7 +109,11 @@ pub fn attach(
     let program = sys::open_pin(&program_path).map_err(failed("open", &program_path))?;
     let link = sys::create_link(program.as_fd(), interface.ifindex, attach_type, flags);
     let link = link.map_err(|source| refused(hook, interface, source))?;
-    sys::pin(link.as_fd(), &path).map_err(failed("pin", &path))
+    sys::pin(link.as_fd(), &path).map_err(|error| {
+        // Closing it would detach the program, too, but not at once.
+        let _ = sys::detach_link(link.as_fd());
+        failed("pin", &path)(error)
+    })
 }
 
 /// Detaches a program of ours from an interface.

@@ -1,6 +1,7 @@
 //! The kernel programs inside this executable, and how they get into the kernel.
 
 use std::collections::BTreeMap;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -16,6 +17,7 @@ use super::clock;
 use super::error::{KernelError, is_denied};
 use super::maps::{Capacity, Maps};
 use super::shape::Shape;
+use super::sys;
 
 /// Judges what comes in; the name of the program and of its pin.
 pub const XDP: &str = "enforcer_xdp";
@@ -80,6 +82,7 @@ pub fn load(
     let ebpf = loader.load(&bytes).map_err(unloaded)?;
     let mut object = Object { ebpf };
     object.verify()?;
+    object.check_names()?;
     Ok(object)
 }
 
@@ -104,6 +107,33 @@ impl Object {
             let mut loaded = started.into_iter();
             loaded.try_for_each(|one| one.join().expect("loading does not panic"))
         })
+    }
+
+    /// The loader takes any refusal of names or types for the limit of an old
+    /// kernel, and goes on without.
+    fn check_names(&mut self) -> Result<(), KernelError> {
+        for shape in &Shape::ALL {
+            let info = sys::map_info(self.map(shape)?.fd().as_fd());
+            let info = info.map_err(|source| KernelError::Map {
+                action: "examine",
+                map: shape.name,
+                source,
+            })?;
+            // The kernel keeps no types of a ring buffer, which has no keys.
+            let is_untyped = info.btf_id == 0 && info.key_size != 0;
+            if is_untyped || info.name[0] == 0 {
+                return Err(KernelError::Nameless(shape.name));
+            }
+        }
+        for name in JUDGING {
+            let program = self.ebpf.program(name);
+            let program = program.ok_or(KernelError::Incomplete(name))?;
+            let info = program.info().map_err(|error| refused(name, error))?;
+            if info.name().is_empty() {
+                return Err(KernelError::Nameless(name));
+            }
+        }
+        Ok(())
     }
 
     /// The XDP program.

@@ -73,6 +73,12 @@ impl Maps {
         self.confirm_until().store(LONG_AGO, Ordering::Release);
     }
 
+    /// Lets every packet pass from now on, as if there were no program.
+    pub fn open(&mut self) {
+        self.previous().store(Control::OPEN, Ordering::Release);
+        self.expire();
+    }
+
     /// Makes the policy before, which counts since the deadline has passed, the
     /// active one; there must be one.
     pub fn revert(&mut self) -> Result<(), KernelError> {

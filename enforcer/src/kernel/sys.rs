@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use aya::Pod;
-use aya_obj::generated::{bpf_attach_type, bpf_cmd};
+use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_map_info};
 
 /// Arguments of one command.
 ///
@@ -20,21 +20,27 @@ pub(super) unsafe trait Arguments {
     const COMMAND: bpf_cmd;
 }
 
-/// Calls `bpf(2)`.
+/// Calls `bpf(2)`, again when a signal disturbs it.
 pub(super) fn bpf<A: Arguments>(arguments: &mut A) -> io::Result<i32> {
-    // SAFETY: the pointer is that of arguments as large as said, which live
-    // through the call.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            A::COMMAND as u32,
-            std::ptr::from_mut(arguments),
-            size_of::<A>(),
-        )
-    };
-    match i32::try_from(result) {
-        Ok(result) if result >= 0 => Ok(result),
-        _ => Err(io::Error::last_os_error()),
+    loop {
+        // SAFETY: the pointer is that of arguments as large as said, which live
+        // through the call.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                A::COMMAND as u32,
+                std::ptr::from_mut(arguments),
+                size_of::<A>(),
+            )
+        };
+        match i32::try_from(result) {
+            Ok(result) if result >= 0 => return Ok(result),
+            _ => {}
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
     }
 }
 
@@ -300,6 +306,19 @@ pub fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     let mut arguments = ReadInfo {
         object: link.as_raw_fd() as u32,
         len: size_of::<LinkInfo>() as u32,
+        info: (&raw mut info).addr() as u64,
+    };
+    bpf(&mut arguments)?;
+    Ok(info)
+}
+
+/// What the kernel knows of a map.
+pub fn map_info(map: BorrowedFd<'_>) -> io::Result<bpf_map_info> {
+    // SAFETY: plain numbers, for which all bits zero is a value.
+    let mut info: bpf_map_info = unsafe { std::mem::zeroed() };
+    let mut arguments = ReadInfo {
+        object: map.as_raw_fd() as u32,
+        len: size_of::<bpf_map_info>() as u32,
         info: (&raw mut info).addr() as u64,
     };
     bpf(&mut arguments)?;

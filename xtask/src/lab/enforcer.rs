@@ -104,6 +104,15 @@ impl Enforcer {
         Ok(self.start(args)?.wait_with_output()?)
     }
 
+    /// Runs a subcommand to its end under another program, such as `strace` and its
+    /// options.
+    pub fn output_under(&self, tool: &[&str], args: &[&str]) -> Result<Output> {
+        let program = self.program.to_string_lossy();
+        let words = [tool, &[&program, "--root", ROOT], args].concat();
+        let child = self.start_program(words[0], &words[1..])?;
+        Ok(child.wait_with_output()?)
+    }
+
     /// Starts a subcommand; its output is kept.
     pub fn start(&self, args: &[&str]) -> Result<Child> {
         let root = ["--root", ROOT];
