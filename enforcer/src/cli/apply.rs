@@ -35,6 +35,10 @@ pub struct Apply {
     /// Drop nothing: count what would be dropped, under the reason `audit`.
     #[arg(long)]
     audit: bool,
+    /// Accept names of interfaces that do not exist yet. `enforcer run` attaches
+    /// programs when they appear; until then nothing arrives on them.
+    #[arg(long)]
+    allow_missing: bool,
     /// Print what was done as JSON.
     #[arg(long)]
     json: bool,
@@ -47,6 +51,7 @@ impl Apply {
         let options = ApplyOptions {
             audit: self.audit,
             confirm: self.confirm,
+            allow_missing: self.allow_missing,
         };
         let applied = match controller::apply(instance, &source, &options) {
             Ok(applied) => applied,

@@ -25,6 +25,8 @@ pub struct ApplyOptions {
     pub audit: bool,
     /// Return to what is in force now, unless it is confirmed within this time.
     pub confirm: Option<Duration>,
+    /// Accept names of interfaces that come later.
+    pub allow_missing: bool,
 }
 
 /// What an apply did.
@@ -72,7 +74,7 @@ pub(super) fn apply_locked(
     source: &Source,
     options: &ApplyOptions,
 ) -> Result<Applied, ControllerError> {
-    let (policy, warnings) = policy::parse(source).map_err(ControllerError::Rejected)?;
+    let (policy, mut warnings) = policy::parse(source).map_err(ControllerError::Rejected)?;
     let policy = if options.audit {
         policy.audited()
     } else {
@@ -86,7 +88,10 @@ pub(super) fn apply_locked(
         return Err(ControllerError::Unconfirmed { generation });
     }
     let interfaces = netlink.interfaces()?;
-    let machine = machine(&netlink)?;
+    let mut machine = machine(&netlink)?;
+    if options.allow_missing {
+        warnings.extend(machine.await_missing(&policy));
+    }
     let mut numbering = match &active {
         Some(active) => active.numbering()?,
         None => Numbering::default(),

@@ -91,7 +91,9 @@ pub fn rollback(instance: &Instance) -> Result<RolledBack, ControllerError> {
     let source = Source::from_text(&record.policy.path, record.policy.text.as_str());
     let options = ApplyOptions {
         audit: record.audit,
-        ..ApplyOptions::default()
+        confirm: None,
+        // What is gone since must not keep anybody from going back.
+        allow_missing: true,
     };
     let applied = apply::apply_locked(instance, &source, &options)?;
     Ok(RolledBack::Applied(Box::new(applied), source))

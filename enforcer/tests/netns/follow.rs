@@ -281,6 +281,49 @@ fn it_waits_for_a_policy_and_for_commands() {
 }
 
 #[test]
+fn a_policy_may_name_an_interface_that_comes_later() {
+    let net = Net::open();
+    net.lab.unplug("plant").unwrap();
+    let file = net.enforcer.policy_file("later", &policy(&[WEB])).unwrap();
+    let file = file.to_string_lossy();
+    let refused = net.enforcer.output(&["apply", &file]).unwrap();
+    let complaint = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{complaint}");
+    assert!(complaint.contains("--allow-missing"), "{complaint}");
+
+    let output = net.enforcer.output(&["apply", "--allow-missing", &file]);
+    let output = output.unwrap();
+    let warning = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(warning.contains("no interface `plc0` yet"), "{warning}");
+    let said = succeeded(&output).unwrap();
+    assert!(said.contains("is active on off0, gst0"), "{said}");
+
+    let mut daemon = Daemon::start(&net);
+    net.lab.plug("plant", 200).unwrap();
+    daemon.wait_line("programs attached to plc0; every interface of the policy is there");
+    net.expect(&WEB_ONLY);
+}
+
+/// Nothing is followed as long as the policy before may come back.
+#[test]
+fn a_policy_that_nobody_confirms_is_cleaned_up_and_then_the_daemon_goes_on() {
+    let net = Net::under(&policy(&[WEB]));
+    let mut daemon = Daemon::start(&net);
+    let open = policy(&["id: all, from: any, to: any, services: any"]);
+    let file = net.enforcer.policy_file("open", &open).unwrap();
+    let args = ["apply", "--confirm", "3s", &file.to_string_lossy()];
+    succeeded(&net.enforcer.output(&args).unwrap()).unwrap();
+    daemon.wait_line("it waits to be confirmed; until then nothing is followed");
+    net.lab.unplug("office").unwrap();
+    net.lab.plug("office", 200).unwrap();
+
+    daemon.wait_line("programs attached to off0");
+
+    net.expect(&WEB_ONLY);
+    assert_eq!(net.xdp_programs().len(), 3);
+}
+
+#[test]
 fn told_to_end_it_ends_and_enforcement_stays() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let net = Net::under(&policy(&[WEB]));
