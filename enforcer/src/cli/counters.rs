@@ -7,9 +7,11 @@ use serde_json::{Value, json};
 
 use crate::controller::counters::Filter;
 use crate::controller::{self, Instance};
+use crate::kernel::counters::{ConduitCount, DropCount};
 
 use super::exit::Exit;
 use super::output::{self, Table};
+use super::pruned::prune;
 use super::time::rfc3339;
 use super::watch;
 
@@ -24,6 +26,7 @@ Examples:
   sudo enforcer counters --drops
   sudo enforcer counters --from cameras --reason no-conduit
   sudo enforcer counters --watch
+  sudo enforcer counters --prune
   sudo enforcer counters --json | jq '.drops[] | select(.reason == \"no-conduit\")'")]
 pub struct Counters {
     /// Show drops by source zone, destination zone and reason.
@@ -41,6 +44,10 @@ pub struct Counters {
     /// Only drops for this reason; may be repeated.
     #[arg(long, value_name = "REASON", value_parser = reasons(), hide_possible_values = true)]
     reason: Vec<String>,
+    /// Remove the counters of zones and conduits that the active policy does not
+    /// have, and say which.
+    #[arg(long, conflicts_with_all = ["drops", "conduit", "from", "to", "reason", "watch"])]
+    prune: bool,
     /// Show them again every second, or every SECONDS: what moves comes first,
     /// with its rate. Not on a terminal: a line for each one that moved.
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1",
@@ -54,6 +61,9 @@ pub struct Counters {
 impl Counters {
     /// Runs the command.
     pub fn run(&self, instance: &Instance) -> anyhow::Result<Exit> {
+        if self.prune {
+            return prune(instance, self.json);
+        }
         let filter = self.filter();
         if let Some(seconds) = self.watch {
             let watch = watch::Watch {
@@ -126,11 +136,24 @@ fn drops(counters: &controller::Counters) -> String {
 }
 
 fn record(counters: &controller::Counters) -> Value {
-    let conduits = counters
-        .conduits
+    json!({
+        "since": counters.since.map(rfc3339),
+        "conduits": conduit_records(&counters.conduits),
+        "drops": drop_records(&counters.drops),
+    })
+}
+
+/// Counts of conduits as JSON.
+pub fn conduit_records(counts: &[ConduitCount]) -> Value {
+    let records = counts
         .iter()
         .map(|count| json!({ "id": count.id, "packets": count.packets, "bytes": count.bytes }));
-    let drops = counters.drops.iter().map(|count| {
+    records.collect()
+}
+
+/// Counts of drops as JSON.
+pub fn drop_records(counts: &[DropCount]) -> Value {
+    let records = counts.iter().map(|count| {
         json!({
             "from": count.from,
             "to": count.to,
@@ -139,9 +162,5 @@ fn record(counters: &controller::Counters) -> Value {
             "bytes": count.bytes,
         })
     });
-    json!({
-        "since": counters.since.map(rfc3339),
-        "conduits": conduits.collect::<Vec<_>>(),
-        "drops": drops.collect::<Vec<_>>(),
-    })
+    records.collect()
 }

@@ -14,6 +14,7 @@ mod exit;
 mod explain;
 mod output;
 mod pickup;
+mod pruned;
 mod rollback;
 mod run;
 mod status;

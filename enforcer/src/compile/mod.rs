@@ -21,7 +21,7 @@ mod interner;
 mod links;
 pub mod machine;
 mod modes;
-mod numbering;
+pub mod numbering;
 mod rows;
 mod services;
 pub mod size;

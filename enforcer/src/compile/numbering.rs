@@ -30,7 +30,54 @@ pub struct Numbering {
     conduits: BTreeMap<String, u32>,
 }
 
+/// Numbers that something refers to.
+#[derive(Clone, Copy, Debug)]
+pub struct InUse<'a> {
+    /// Slots.
+    pub slots: &'a BTreeSet<u32>,
+    /// Zone ids.
+    pub zones: &'a BTreeSet<u16>,
+}
+
+impl InUse<'static> {
+    /// None.
+    pub const NONE: Self = Self {
+        slots: &BTreeSet::new(),
+        zones: &BTreeSet::new(),
+    };
+}
+
 impl Numbering {
+    /// The numbering without the names that `policy` does not have and whose
+    /// numbers nothing refers to.
+    pub fn only(&self, policy: &Policy, in_use: InUse<'_>) -> Result<Self, Findings> {
+        let needed = Self::default().with(policy)?;
+        let mut numbers = self.clone();
+        numbers.zones.retain(|name, number| {
+            needed.zones.contains_key(name) || in_use.zones.contains(&(*number as u16))
+        });
+        numbers.conduits.retain(|name, number| {
+            needed.conduits.contains_key(name) || in_use.slots.contains(number)
+        });
+        Ok(numbers)
+    }
+
+    /// Names of the zones that `other` has no number for.
+    pub fn zones_beside(&self, other: &Self) -> Vec<String> {
+        let names = self.zones.keys();
+        let names = names.filter(|name| !other.zones.contains_key(*name));
+        names.cloned().collect()
+    }
+
+    /// Names of the zones and conduits that `other` has no number for.
+    pub fn names_beside(&self, other: &Self) -> Vec<String> {
+        let conduits = self.conduits.keys();
+        let conduits = conduits.filter(|name| !other.conduits.contains_key(*name));
+        let mut names = self.zones_beside(other);
+        names.extend(conduits.cloned());
+        names
+    }
+
     /// The numbering that names in the kernel tell of.
     ///
     /// What is no name that a policy can have is left out.

@@ -40,10 +40,36 @@ pub struct DropCount {
 }
 
 /// What each conduit decided.
-pub struct ConduitCounters(Cells<ConduitCell>);
+pub struct ConduitCounters(pub(super) Cells<ConduitCell>);
 
 /// What was dropped, by zones and reason.
-pub struct DropCounters(Cells<DropCell>);
+pub struct DropCounters(pub(super) Cells<DropCell>);
+
+impl ConduitCount {
+    /// What a cell has counted on all CPUs.
+    pub(super) fn of(cells: &[ConduitCell]) -> Self {
+        let (packets, bytes) = sum(cells);
+        Self {
+            id: text_of(&cells[0].conduit),
+            packets,
+            bytes,
+        }
+    }
+}
+
+impl DropCount {
+    /// What a cell has counted on all CPUs.
+    pub(super) fn of(cells: &[DropCell]) -> Self {
+        let (packets, bytes) = sum(cells);
+        Self {
+            from: text_of(&cells[0].from),
+            to: text_of(&cells[0].to),
+            reason: text_of(&cells[0].reason),
+            packets,
+            bytes,
+        }
+    }
+}
 
 impl ConduitCounters {
     /// Takes over a map of [`Shape::CONDUITS`].
@@ -74,11 +100,7 @@ impl ConduitCounters {
     pub fn read(&self) -> Result<Vec<ConduitCount>, KernelError> {
         let mut counts = Vec::new();
         self.0.visit(|_, cells| {
-            let count = ConduitCount {
-                id: text_of(&cells[0].conduit),
-                packets: cells.iter().map(|cell| cell.packets).sum(),
-                bytes: cells.iter().map(|cell| cell.bytes).sum(),
-            };
+            let count = ConduitCount::of(cells);
             if count.packets != 0 {
                 counts.push(count);
             }
@@ -151,13 +173,7 @@ impl DropCounters {
     pub fn read(&self) -> Result<Vec<DropCount>, KernelError> {
         let mut counts = Vec::new();
         self.0.visit(|_, cells| {
-            let count = DropCount {
-                from: text_of(&cells[0].from),
-                to: text_of(&cells[0].to),
-                reason: text_of(&cells[0].reason),
-                packets: cells.iter().map(|cell| cell.packets).sum(),
-                bytes: cells.iter().map(|cell| cell.bytes).sum(),
-            };
+            let count = DropCount::of(cells);
             if count.packets != 0 {
                 counts.push(count);
             }
@@ -267,7 +283,7 @@ fn sum(cells: &[impl Counting]) -> (u64, u64) {
 }
 
 /// The cells of `zones`, with their names and zero counts.
-fn labels(table: &DropTable, zones: &BTreeMap<u16, String>) -> BTreeMap<u32, DropCell> {
+pub(super) fn labels(table: &DropTable, zones: &BTreeMap<u16, String>) -> BTreeMap<u32, DropCell> {
     let mut cells = BTreeMap::new();
     places(table, zones, |from, to, reason| {
         let to_name = match to {
@@ -317,7 +333,8 @@ fn places(
     }
 }
 
-fn name_of(text: &str) -> Name {
+/// A name as a cell holds it.
+pub(super) fn name_of(text: &str) -> Name {
     let mut name = [0; 32];
     let len = text.len().min(name.len());
     name[..len].copy_from_slice(&text.as_bytes()[..len]);

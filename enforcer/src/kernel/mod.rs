@@ -27,6 +27,7 @@ pub mod owner;
 pub mod pending;
 pub mod pins;
 pub mod probe;
+pub mod prune;
 pub mod routes;
 pub mod set;
 mod shape;

@@ -139,6 +139,11 @@ impl Set {
         }
     }
 
+    /// Where it is pinned.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Where a program is pinned.
     pub fn program(&self, name: &str) -> PathBuf {
         self.folder.join(name)

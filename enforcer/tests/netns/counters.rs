@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Child;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -84,9 +86,18 @@ fn watching_prints_a_line_for_each_drop_that_moves() {
     let net = Net::under(&policy(&[WEB]));
     let mut watch = watch(&net, &["--drops"]);
     let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
-    net.expect(&[("guests", "plant", Ping, DROPPED)]);
-    let line = lines.find(|line| line.as_ref().unwrap().contains(" guests plant "));
-    let line = line.unwrap().unwrap();
+    let is_seen = AtomicBool::new(false);
+    let line = thread::scope(|scope| {
+        // What comes before the first look moves nothing.
+        scope.spawn(|| {
+            while !is_seen.load(Ordering::Relaxed) {
+                net.expect(&[("guests", "plant", Ping, DROPPED)]);
+            }
+        });
+        let line = lines.find(|line| line.as_ref().unwrap().contains(" guests plant "));
+        is_seen.store(true, Ordering::Relaxed);
+        line.unwrap().unwrap()
+    });
     assert!(
         line.contains("no-conduit") && line.contains("packets/s"),
         "{line}"

@@ -26,6 +26,7 @@ mod migrate;
 mod network;
 mod pickup;
 mod plain;
+mod prune;
 mod quiet;
 mod router;
 mod ssh;
