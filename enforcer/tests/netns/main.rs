@@ -21,6 +21,7 @@ mod flows;
 mod follow;
 mod foreign;
 mod hooks;
+mod killed;
 mod limits;
 mod migrate;
 mod network;
