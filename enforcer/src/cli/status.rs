@@ -84,6 +84,14 @@ fn summary(status: &Found) -> String {
         let names = status.without_programs.join(", ");
         text.push_str(&format!("\ninterfaces without programs: {names}\n"));
     }
+    let missing = status.policy.iter().flat_map(|policy| &policy.missing);
+    let missing: Vec<_> = missing.map(String::as_str).collect();
+    if !missing.is_empty() {
+        let names = missing.join(", ");
+        text.push_str(&format!(
+            "\nnot there yet, followed by `enforcer run`: {names}\n"
+        ));
+    }
     text
 }
 
@@ -142,6 +150,7 @@ fn record(status: &Found) -> Value {
         },
         "interfaces": status.interfaces.iter().map(interface).collect::<Vec<_>>(),
         "interfaces_without_programs": status.without_programs,
+        "interfaces_missing": status.policy.as_ref().map(|it| &it.missing),
     })
 }
 

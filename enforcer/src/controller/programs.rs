@@ -70,7 +70,7 @@ impl<'a> Wanted<'a> {
     ///
     /// An interface that refuses a program keeps those that it has.
     pub fn attach_each(&self, instance: &Instance, set: &Set) -> Result<Attempts, KernelError> {
-        let before = links::list(&instance.pins)?;
+        let before = living(instance)?;
         let mut attempts = Attempts::default();
         for (interface, hook) in &self.interfaces {
             let is_here = |one: &Attached| one.ifindex == interface.ifindex;
@@ -179,6 +179,13 @@ pub fn current_hook(attached: &Attached, interface: &Interface) -> Hook {
         Point::Xdp if interface.xdp_generic == attached.program_id => Hook::XdpGeneric,
         Point::Xdp => Hook::Xdp,
     }
+}
+
+/// What is attached, without what went with its interface.
+pub fn living(instance: &Instance) -> Result<Vec<Attached>, KernelError> {
+    let mut attached = links::list(&instance.pins)?;
+    attached.retain(|one| one.program_id.is_some());
+    Ok(attached)
 }
 
 /// Whether programs judge what comes in and what goes out on an interface.

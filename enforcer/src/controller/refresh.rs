@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::compile::machine::Programs;
 use crate::compile::{Image, Machine, compile};
-use crate::kernel::links::{self, Attached, Hook, Side};
+use crate::kernel::links::{Attached, Hook, Side};
 use crate::kernel::netlink::{Interface, Netlink};
 use crate::kernel::set::Set;
 use crate::kernel::{KernelError, in_one_line};
@@ -75,7 +75,7 @@ pub fn refresh(instance: &Instance, _lock: &Lock) -> Result<Option<Refreshed>, C
     let (_, policy) = reparsed(&record)?;
     let mut machine = machine_with(&interfaces, &netlink)?;
     machine.await_missing(&policy);
-    let attached = links::list(&instance.pins)?;
+    let attached = programs::living(instance)?;
     if machine == record.machine && is_complete(&record, &attached) {
         return Ok(Some(described(&record, Vec::new())));
     }

@@ -55,6 +55,8 @@ pub struct PolicyStatus {
     pub audit: bool,
     /// Zones and conduits of the other mode.
     pub exceptions: Vec<String>,
+    /// Interfaces that it names and that do not exist yet.
+    pub missing: Vec<String>,
 }
 
 /// The policy waits to be confirmed.
@@ -107,7 +109,7 @@ pub fn status(instance: &Instance) -> Result<Option<Status>, ControllerError> {
     let attached = links::list(&instance.pins)?;
     let waiting = active.waiting.map(|waiting| described(instance, waiting));
     let (policy, damage, listed) = match active.record {
-        Ok(record) => (Some(known(&record)), None, record.interfaces),
+        Ok(record) => (Some(known(&record, &interfaces)), None, record.interfaces),
         Err(error) => (None, Some(error.told()), of_links(&attached)),
     };
     Ok(Some(Status {
@@ -121,7 +123,9 @@ pub fn status(instance: &Instance) -> Result<Option<Status>, ControllerError> {
     }))
 }
 
-fn known(record: &Record) -> PolicyStatus {
+fn known(record: &Record, interfaces: &[Interface]) -> PolicyStatus {
+    let exists = |name: &String| interfaces.iter().any(|one| one.name == *name);
+    let awaited = record.machine.awaited.iter();
     let policy = reparsed(record).ok().map(|(_, policy)| policy);
     let audits = |policy: &Policy| policy.defaults.mode == Mode::Audit;
     PolicyStatus {
@@ -131,6 +135,7 @@ fn known(record: &Record) -> PolicyStatus {
         age_s: age_s(record.applied_at),
         audit: policy.as_ref().map_or(record.audit, audits),
         exceptions: policy.map_or_else(Vec::new, |policy| policy.mode_exceptions()),
+        missing: awaited.filter(|name| !exists(name)).cloned().collect(),
     }
 }
 

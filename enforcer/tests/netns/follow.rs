@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
+use serde_json::json;
 use xtask::lab::{Family, Outcome, ROUTER, Service, succeeded};
 
 use Service::{Ping, Tcp, Udp};
@@ -297,10 +298,13 @@ fn a_policy_may_name_an_interface_that_comes_later() {
     assert!(warning.contains("no interface `plc0` yet"), "{warning}");
     let said = succeeded(&output).unwrap();
     assert!(said.contains("is active on off0, gst0"), "{said}");
+    let missing = || net.enforcer.status().unwrap()["interfaces_missing"].clone();
+    assert_eq!(missing(), json!(["plc0"]));
 
     let mut daemon = Daemon::start(&net);
     net.lab.plug("plant", 200).unwrap();
     daemon.wait_line("programs attached to plc0; every interface of the policy is there");
+    assert_eq!(missing(), json!([]));
     net.expect(&WEB_ONLY);
 }
 
