@@ -108,6 +108,9 @@ fn flags(workspace: &Path, toolchain: &Toolchain) -> String {
         "-Ctarget-cpu=v3".to_owned(),
         "-Cdebuginfo=2".to_owned(),
         "-Clink-arg=--btf".to_owned(),
+        // It lets loops close by falling into their start, which Linux 6.1
+        // refuses (`src/kernel/accepted.rs`).
+        "-Clink-arg=--llvm-args=-disable-block-placement".to_owned(),
     ];
     let remapped = [
         (Some(workspace.into()), "/src"),

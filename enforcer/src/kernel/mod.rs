@@ -4,6 +4,8 @@
 //! Nothing here knows a policy. A [`set::Set`] is one loaded object, programs
 //! and maps, pinned in a folder of its own below [`pins::Pins`].
 
+#[cfg(test)]
+mod accepted;
 mod btf;
 pub mod carry;
 mod cells;

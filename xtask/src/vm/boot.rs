@@ -14,8 +14,8 @@ use anyhow::{Context, Result};
 
 use super::tools::Tools;
 
-/// On a quiet machine a guest takes a quarter of this.
-const LIMIT: Duration = Duration::from_secs(900);
+/// On a quiet machine a guest takes a tenth of this.
+const LIMIT: Duration = Duration::from_secs(2_400);
 
 const MACHINE: [&str; 16] = [
     "-machine",
@@ -68,7 +68,9 @@ pub fn boot(
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {
                 guest.kill()?;
-                transcript.push(format!("ended after {} s", LIMIT.as_secs()));
+                let line = format!("ended after {} s", LIMIT.as_secs());
+                watch(&line)?;
+                transcript.push(line);
                 break;
             }
         }

@@ -170,16 +170,8 @@ fn a_large_policy_takes_no_time_squared() {
         .unwrap();
     }
     let policy = policy(&text);
-    let started = cpu_seconds();
+    let started = std::time::Instant::now();
     let _ = compile(&policy, &machine(), &mut Numbering::default());
-    let taken = cpu_seconds() - started;
-    // Less than one; every conduit with every other one takes many more.
-    assert!(taken < 3, "{taken} s");
-}
-
-/// Time that this thread has had, however busy the machine is.
-fn cpu_seconds() -> i64 {
-    use nix::time::{ClockId, clock_gettime};
-    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
-    time.expect("threads have such a clock").tv_sec()
+    // Every conduit with every other one takes many seconds.
+    assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
 }
