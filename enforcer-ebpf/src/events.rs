@@ -24,13 +24,18 @@ pub struct Happened<'a> {
 
 /// Tells of a packet, unless the budget of this CPU is used up or the ring is
 /// full; `why` says between which zones, by which rule, and the reason.
-///
-/// A function of its own in the kernel: few packets need it.
-#[inline(never)]
+#[inline(always)]
 pub fn tell(happened: &Happened, kind: Kind, why: &Dropped) {
-    if !takes(happened.active, Budget::EVENTS) {
-        return;
+    // In a flood of drops this is all that is done.
+    if takes(happened.active, Budget::EVENTS) {
+        send(happened, kind, why);
     }
+}
+
+/// Writes an event to the ring. A function of its own in the kernel: few packets
+/// need it.
+#[inline(never)]
+fn send(happened: &Happened, kind: Kind, why: &Dropped) {
     let Some(mut entry) = EVENTS.reserve(0) else {
         if let Some(budget) = BUDGETS.get_ptr_mut(Budget::EVENTS) {
             // SAFETY: as in `takes`.

@@ -10,6 +10,7 @@ mod confirm;
 mod counters;
 mod detach;
 mod doctor;
+mod events;
 mod exit;
 mod explain;
 mod output;
@@ -63,6 +64,7 @@ enum Command {
     Rollback(rollback::Rollback),
     Status(status::Status),
     Counters(counters::Counters),
+    Events(events::Events),
     Explain(explain::Explain),
     Detach(detach::Detach),
     Doctor(doctor::Doctor),
@@ -89,6 +91,7 @@ pub fn run() -> ExitCode {
         Command::Rollback(rollback) => rollback.run(&instance),
         Command::Status(status) => status.run(&instance),
         Command::Counters(counters) => counters.run(&instance),
+        Command::Events(events) => events.run(&instance),
         Command::Explain(explain) => explain.run(&instance),
         Command::Detach(detach) => detach.run(&instance),
         Command::Doctor(doctor) => doctor.run(&instance),

@@ -1,11 +1,20 @@
 //! Moments as text.
 
+use std::time::Duration;
+
 /// A moment, given in seconds since 1970, as RFC 3339 writes it, in UTC.
 pub fn rfc3339(seconds: u64) -> String {
     const DAY: u64 = 86_400;
     let (year, month, day) = date(seconds / DAY);
     let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// A moment since 1970 with its milliseconds.
+pub fn rfc3339_ms(since_1970: Duration) -> String {
+    let seconds = rfc3339(since_1970.as_secs());
+    let whole = seconds.trim_end_matches('Z');
+    format!("{whole}.{:03}Z", since_1970.subsec_millis())
 }
 
 /// Year, month and day of the Gregorian calendar, `days` after 1970-01-01.

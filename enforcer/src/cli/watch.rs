@@ -197,7 +197,7 @@ fn now() -> String {
 }
 
 /// The signals that end a command, turned into something to wait for.
-fn stop_signals() -> nix::Result<SignalFd> {
+pub(super) fn stop_signals() -> nix::Result<SignalFd> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
     signals.add(Signal::SIGTERM);
@@ -230,7 +230,7 @@ fn stopped(stop: &SignalFd, wait: Duration) -> anyhow::Result<bool> {
 }
 
 /// Writes to standard output; whether anybody reads it.
-fn written(text: &str) -> anyhow::Result<bool> {
+pub(super) fn written(text: &str) -> anyhow::Result<bool> {
     let mut stdout = io::stdout().lock();
     let done = stdout.write_all(text.as_bytes());
     match done.and_then(|()| stdout.flush()) {

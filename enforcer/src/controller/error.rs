@@ -21,6 +21,12 @@ pub enum ControllerError {
         /// Its process id, if it has said so.
         pid: Option<u32>,
     },
+    /// Another process follows the events.
+    #[error("events are read once, and another enforcer follows them{}; end it first", holder(.pid))]
+    Followed {
+        /// Its process id, if it has said so.
+        pid: Option<u32>,
+    },
     /// The policy is refused.
     #[error("the policy is rejected: {0}")]
     Rejected(Findings),

@@ -17,6 +17,8 @@ pub struct Instance {
     pub store: Store,
     /// The file that serialises changes.
     pub(super) lock: PathBuf,
+    /// The file that keeps followers of events from each other.
+    pub(super) followed: PathBuf,
     /// What forwarding was before it was switched off.
     pub(super) forwarding: PathBuf,
 }
@@ -28,6 +30,7 @@ impl Instance {
             pins: Pins::new("/sys/fs/bpf/enforcer".into(), "/sys/fs/bpf".into()),
             store: Store::new("/var/lib/enforcer".into()),
             lock: "/run/enforcer.lock".into(),
+            followed: "/run/enforcer.events.lock".into(),
             forwarding: "/run/enforcer.forwarding".into(),
         }
     }
@@ -50,6 +53,7 @@ impl Instance {
             pins: Pins::new(root.join("bpf"), root.join("bpf")),
             store: Store::new(root.join("state")),
             lock: root.join("lock"),
+            followed: root.join("events.lock"),
             forwarding: root.join("forwarding"),
         }
     }

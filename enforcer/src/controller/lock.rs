@@ -26,6 +26,15 @@ impl Lock {
         Self::take_within(path, PATIENCE)
     }
 
+    /// Takes the lock; when somebody holds it, says who that is.
+    pub fn take_at_once(path: &Path) -> Result<Self, ControllerError> {
+        match Flock::lock(opened(path)?, FlockArg::LockExclusiveNonblock) {
+            Ok(locked) => Self::signed(locked, path),
+            Err((_, Errno::EWOULDBLOCK)) => Err(ControllerError::Busy { pid: holder(path) }),
+            Err((_, errno)) => Err(failed("lock", path)(errno.into())),
+        }
+    }
+
     /// Takes the lock, however long that takes.
     pub fn wait(path: &Path) -> Result<Self, ControllerError> {
         let mut file = opened(path)?;

@@ -14,6 +14,7 @@ pub mod counters;
 pub mod detach;
 pub mod doctor;
 mod error;
+pub mod events;
 pub mod explain;
 mod grow;
 mod install;

@@ -34,7 +34,7 @@ pub struct Capacity {
 }
 
 /// The names that the counters have.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     /// Names of zones, by number.
     pub zones: BTreeMap<u16, String>,

@@ -14,6 +14,7 @@ pub mod counters;
 mod dump;
 mod error;
 pub mod ethtool;
+pub mod events;
 mod filter;
 pub mod flows;
 pub mod forwarding;

@@ -105,6 +105,12 @@ impl Shape {
         Ok(info.max_entries())
     }
 
+    /// The kernel's number of a map.
+    pub(super) fn id(&self, map: &MapData) -> Result<u32, KernelError> {
+        let info = map.info().map_err(|source| self.unopened(source))?;
+        Ok(info.id())
+    }
+
     /// Blocks in an element of the map of tables.
     pub fn blocks(&self, map: &MapData) -> Result<u32, KernelError> {
         let info = map.info().map_err(|source| self.unopened(source))?;
@@ -140,7 +146,7 @@ impl Shape {
         }
     }
 
-    fn unopened(&self, source: MapError) -> KernelError {
+    pub(super) fn unopened(&self, source: MapError) -> KernelError {
         let map = self.name;
         let source = Box::new(source);
         KernelError::OpenMap { map, source }.permission("reading maps")

@@ -73,6 +73,22 @@ impl Trial {
         run_at_ingress(XDP, self.object.xdp()?, (frame, ifindex), repeat)
     }
 
+    /// The same once: what the program returned, and the frame as it is then.
+    pub fn answer(&mut self, frame: &[u8], ifindex: u32) -> Result<(i32, Vec<u8>), KernelError> {
+        const ROOM: usize = 4_096;
+        let context = at_ingress(frame, ifindex);
+        let mut answer = vec![0; ROOM];
+        let run = self.object.xdp()?.test_run(TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut answer),
+            ctx_in: Some(context.as_flattened()),
+            ..TestRunOptions::new()
+        });
+        let run = run.map_err(|source| failed(XDP, source))?;
+        answer.truncate(run.data_size_out as usize);
+        Ok((run.return_value as i32, answer))
+    }
+
     /// The same for a program that passes everything.
     pub fn run_empty(
         &mut self,
@@ -142,10 +158,7 @@ fn run_at_ingress(
     (frame, ifindex): (&[u8], u32),
     repeat: u32,
 ) -> Result<Run, KernelError> {
-    // `struct xdp_md`: data, data_end, data_meta, ingress_ifindex,
-    // rx_queue_index, egress_ifindex.
-    let context = [0, frame.len() as u32, 0, ifindex, 0, 0];
-    let context = context.map(u32::to_ne_bytes);
+    let context = at_ingress(frame, ifindex);
     let run = program.test_run(TestRunOptions {
         data_in: Some(frame),
         ctx_in: Some(context.as_flattened()),
@@ -153,6 +166,13 @@ fn run_at_ingress(
         ..TestRunOptions::new()
     });
     done(name, run)
+}
+
+/// `struct xdp_md`: data, data_end, data_meta, ingress_ifindex,
+/// rx_queue_index, egress_ifindex.
+fn at_ingress(frame: &[u8], ifindex: u32) -> [[u8; 4]; 6] {
+    let context = [0, frame.len() as u32, 0, ifindex, 0, 0];
+    context.map(u32::to_ne_bytes)
 }
 
 fn done(

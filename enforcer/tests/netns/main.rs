@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+mod actions;
 mod apply;
 mod asker;
 mod boot;
@@ -15,6 +16,7 @@ mod daemon;
 mod detach;
 mod doctor;
 mod either;
+mod events;
 mod failing_apply;
 mod faults;
 mod flows;

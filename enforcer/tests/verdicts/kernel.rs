@@ -64,6 +64,14 @@ impl Kernel {
     }
 }
 
+impl Kernel {
+    /// What the XDP program returns for a frame, and what it makes of it.
+    pub fn answer(&mut self, frame: &[u8], ifindex: u32) -> (i32, Vec<u8>) {
+        let answer = self.trial.answer(frame, ifindex);
+        answer.expect("a test-run of the program")
+    }
+}
+
 impl Datapath for Kernel {
     /// A test-run of a TC program refuses frames that end inside the IP header
     /// behind an Ethernet header, which never get as far as that hook.

@@ -4,6 +4,7 @@
 //!
 //! `VERDICT_POLICIES`, `VERDICT_PACKETS` and `VERDICT_SEED` try more.
 
+mod answers;
 mod cases;
 mod compare;
 mod compiled;

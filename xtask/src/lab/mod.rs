@@ -14,6 +14,7 @@ mod namespace;
 mod network;
 mod probe;
 mod spoof;
+mod taker;
 mod topology;
 mod trunk;
 
@@ -23,5 +24,6 @@ pub use host::Host;
 pub use namespace::Namespace;
 pub use network::{Family, Network};
 pub use probe::{Connection, Outcome, Service};
+pub use taker::Taker;
 pub use topology::{Expectation, ROUTER, Seen, Topology};
 pub use trunk::{TRUNK, Tagged};

@@ -154,6 +154,13 @@ impl Connection {
         same(&answer, bytes)
     }
 
+    /// Reads `bytes`; anything else is an error.
+    pub fn receive(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut answer = vec![0; bytes.len()];
+        self.0.read_exact(&mut answer)?;
+        same(&answer, bytes)
+    }
+
     /// Waits at most `patience` for each later exchange.
     pub fn set_patience(&self, patience: Duration) -> io::Result<()> {
         self.0.set_read_timeout(Some(patience))
@@ -197,6 +204,10 @@ fn outcome(error: &io::Error) -> Option<Outcome> {
     // Dropped on its way out of this very machine.
     if error.raw_os_error() == Some(Errno::ENOBUFS as i32) {
         return Some(Outcome::Silent);
+    }
+    // What ICMPv6 makes of "administratively prohibited".
+    if error.raw_os_error() == Some(Errno::EACCES as i32) {
+        return Some(Outcome::Refused);
     }
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Some(Outcome::Silent),

@@ -15,6 +15,7 @@ use crate::lab::namespace::Namespace;
 use crate::lab::network::{Family, Network};
 use crate::lab::probe::{Connection, Outcome, Service};
 use crate::lab::spoof;
+use crate::lab::taker::Taker;
 
 /// The name by which the router is a source or a destination.
 pub const ROUTER: &str = "router";
@@ -126,6 +127,13 @@ impl Topology {
             networks: joined,
             _between: None,
         })
+    }
+
+    /// Lets the host of the network `name` take what XDP sends back on the
+    /// router's end of its link, for as long as the result lives.
+    pub fn take_answers(&self, name: &str) -> Result<Taker> {
+        let host = self.find(name).1.namespace();
+        host.run(|| Taker::attach(UPLINK))
     }
 
     /// Removes the link between the router and the network `name`.
