@@ -48,7 +48,7 @@ pub struct DropTable {
     pub singles: u32,
 }
 
-const _: () = assert!(size_of::<Control>() == 288);
+const _: () = assert!(size_of::<Control>() == 56 + 2 * size_of::<Layout>());
 
 // SAFETY: `repr(C)`, no padding, and every bit pattern is a value.
 #[cfg(feature = "user")]

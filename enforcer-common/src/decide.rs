@@ -114,7 +114,7 @@ pub fn source_end(tables: &impl Tables, question: &Question) -> SourceEnd {
     let class = lookup::address(tables, &question.source);
     SourceEnd {
         link,
-        zone: lookup::source(tables, link, class),
+        zone: lookup::source(tables, link, class, &question.place.mac),
         class,
     }
 }
@@ -128,6 +128,16 @@ pub fn both_ends(tables: &impl Tables, question: &Question, source: SourceEnd) -
         class,
         destination: lookup::address_class(tables, class),
     }
+}
+
+/// The zone of the asking end whatever its hardware address: the zone that
+/// packets to it have.
+#[inline(always)]
+pub fn zone_of_any_mac(tables: &impl Tables, source: &SourceEnd) -> ZoneId {
+    if tables.layout().macs_shift == 0 {
+        return source.zone.zone();
+    }
+    lookup::zone(tables, source.link, source.class).zone()
 }
 
 /// Looks up both ends.
@@ -223,7 +233,7 @@ pub fn target(tables: &impl Tables, question: &Question, ends: &Ends) -> Option<
         return Some(joined(
             tables,
             ends,
-            lookup::source(tables, ends.source.link, ends.class).zone(),
+            lookup::zone(tables, ends.source.link, ends.class).zone(),
         ));
     }
     if zone == AddressClass::BY_ROUTE {
@@ -271,7 +281,7 @@ pub fn judge(
         (Route::Nowhere, None) => ZoneId::UNKNOWN,
         (Route::Via(ifindex), None) => {
             let egress = lookup::link(tables, ifindex, Tags::default());
-            lookup::source(tables, egress.class, ends.class).zone()
+            lookup::zone(tables, egress.class, ends.class).zone()
         }
     };
     let pair = lookup::pair(tables, ends.source.zone.zone(), to);

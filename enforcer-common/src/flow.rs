@@ -4,7 +4,7 @@ use crate::address::Addr;
 use crate::cell::Cell;
 use crate::idle::Idle;
 use crate::parse::Facts;
-use crate::question::Tags;
+use crate::question::{Mac, Tags};
 use crate::wire::{TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, protocol};
 use crate::zone::ZoneId;
 
@@ -63,8 +63,8 @@ pub struct Flow {
     pub created: u32,
     /// What the initiator has sent.
     pub initiator: Direction,
-    /// Space up to the next 64 bytes.
-    pub padding: [u32; 2],
+    /// Hardware address of the initiator, as in [`crate::question::Place`].
+    pub mac: Mac,
     /// What the responder has sent.
     pub responder: Direction,
 }
@@ -308,7 +308,7 @@ mod tests {
             reserved: [0; 5],
             created: 0,
             initiator: direction(initiator),
-            padding: [0; 2],
+            mac: Mac::NONE,
             responder: direction(responder),
         }
     }

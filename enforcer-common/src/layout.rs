@@ -5,6 +5,7 @@
 //! space cuts the element into blocks of 512 bytes.
 
 use crate::idle::Idle;
+use crate::question::Mac;
 
 /// What tables are cut into.
 pub type Block = [u16; 256];
@@ -64,6 +65,22 @@ pub struct Layout {
     pub terms: u32,
     /// [`Layout::AUDIT`].
     pub flags: u32,
+    /// Hardware addresses that the policy names: [`MacEntry`] of four
+    /// half-words each, in buckets of [`MacEntry::BUCKET`].
+    pub macs: u32,
+    /// Odd multiplier of the hash over hardware addresses.
+    pub macs_multiplier: u32,
+    /// Right shift of the product; there are `2^(32 - shift)` buckets. 0 when
+    /// the policy names no hardware address.
+    pub macs_shift: u32,
+    /// Row of `mac_rows`, plus one, by class of hardware addresses and link
+    /// class; 0 where such addresses mean nothing.
+    pub mac_links: u32,
+    /// Number of link classes, the stride of `mac_links`.
+    pub link_count: u32,
+    /// Source zones by row and address class: half-words, 0 where the source
+    /// zone is that of any hardware address.
+    pub mac_rows: u32,
     /// For later use; zero.
     pub reserved: u32,
     /// After how long without a packet flows are over.
@@ -76,7 +93,7 @@ impl Layout {
     pub const AUDIT: u32 = 1;
 }
 
-const _: () = assert!(size_of::<Layout>() == 116);
+const _: () = assert!(size_of::<Layout>() == 140);
 
 // SAFETY: `repr(C)`, no padding, and every bit pattern is a value.
 #[cfg(feature = "user")]
@@ -118,6 +135,44 @@ impl LinkEntry {
     /// VLAN id that no frame may carry (IEEE 802.1Q): its place in a row holds
     /// the class of frames with two tags that no entry names.
     pub const OTHER_VLAN: u32 = 4095;
+}
+
+/// One hardware address in the `macs` table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MacEntry {
+    /// The address.
+    pub mac: Mac,
+    /// Its class; 0 in an empty entry.
+    pub class: u16,
+}
+
+impl MacEntry {
+    /// Half-words an entry takes.
+    pub const HALF_WORDS: u32 = 4;
+    /// Entries of a bucket.
+    pub const BUCKET: u32 = 4;
+
+    /// The bucket of an address in a table with these parameters.
+    #[inline(always)]
+    pub const fn bucket(mac: Mac, multiplier: u32, shift: u32) -> u32 {
+        /// 2^32 divided by the golden ratio: mixes the maker's half in.
+        const GOLDEN: u32 = 0x9e37_79b1;
+        let mixed = mac.low ^ (mac.high as u32).wrapping_mul(GOLDEN);
+        mixed.wrapping_mul(multiplier) >> (shift & 31)
+    }
+
+    /// The entry that is these bits.
+    #[inline(always)]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self {
+            mac: Mac {
+                low: bits as u32,
+                high: (bits >> 32) as u16,
+                padding: 0,
+            },
+            class: (bits >> 48) as u16,
+        }
+    }
 }
 
 /// A trie entry with this bit is a block, counted from the trie's first.

@@ -2,9 +2,9 @@
 
 use crate::address::Addr;
 use crate::cell::{AddressClass, Cell, Pair, Slot, SourceCell};
-use crate::layout::{HALF_WORDS, Layout, LinkEntry, TRIE_POINTER};
+use crate::layout::{HALF_WORDS, Layout, LinkEntry, MacEntry, TRIE_POINTER};
 use crate::limits::TRIE_LEVELS;
-use crate::question::Tags;
+use crate::question::{Mac, Tags};
 use crate::terms::Terms;
 use crate::zone::ZoneId;
 
@@ -177,9 +177,49 @@ pub fn address_class(tables: &impl Tables, class: u16) -> AddressClass {
     AddressClass::from_bits(tables.quad(tables.layout().classes + index))
 }
 
-/// The source zone of an address class on a link.
+/// The source zone of an address class on a link, from a hardware address.
 #[inline(always)]
-pub fn source(tables: &impl Tables, link: LinkClass, class: u16) -> SourceCell {
+pub fn source(tables: &impl Tables, link: LinkClass, class: u16, mac: &Mac) -> SourceCell {
+    if tables.layout().macs_shift != 0 {
+        let cell = source_by_mac(tables, link, class, mac);
+        if cell != 0 {
+            return SourceCell(cell);
+        }
+    }
+    zone(tables, link, class)
+}
+
+/// The source zone that a hardware address has; 0 where it means nothing.
+///
+/// A function of its own in the kernel: few policies need it.
+#[inline(never)]
+fn source_by_mac(tables: &impl Tables, link: LinkClass, class: u16, mac: &Mac) -> u16 {
+    let layout = tables.layout();
+    let bucket = MacEntry::bucket(*mac, layout.macs_multiplier, layout.macs_shift);
+    let first = layout.macs + bucket * MacEntry::BUCKET * MacEntry::HALF_WORDS;
+    let mut mac_class = 0;
+    for place in 0..MacEntry::BUCKET {
+        let entry = MacEntry::from_bits(tables.quad(first + place * MacEntry::HALF_WORDS));
+        if (entry.mac.low, entry.mac.high) == (mac.low, mac.high) {
+            mac_class = entry.class;
+        }
+    }
+    if mac_class == 0 {
+        return 0;
+    }
+    let at = u32::from(mac_class) * layout.link_count + u32::from(link.0);
+    match tables.half_word(layout.mac_links + at) {
+        0 => 0,
+        row => {
+            let at = u32::from(row - 1) * layout.address_classes + u32::from(class);
+            tables.half_word(layout.mac_rows + at)
+        }
+    }
+}
+
+/// The zone of an address class on a link, whatever its hardware address.
+#[inline(always)]
+pub fn zone(tables: &impl Tables, link: LinkClass, class: u16) -> SourceCell {
     let layout = tables.layout();
     let index = u32::from(link.0) * layout.address_classes + u32::from(class);
     SourceCell(tables.half_word(layout.sources + index))

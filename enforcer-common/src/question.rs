@@ -30,6 +30,40 @@ pub struct Place {
     pub tags: Tags,
     /// Who the initiator is to the router.
     pub origin: Origin,
+    /// Hardware address that the frame comes from; [`Mac::NONE`] without
+    /// Ethernet.
+    pub mac: Mac,
+}
+
+/// A hardware address: 48 bits, in host order.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mac {
+    /// The last four bytes.
+    pub low: u32,
+    /// The first two bytes.
+    pub high: u16,
+    /// So that the size is a multiple of four; zero.
+    pub padding: u16,
+}
+
+impl Mac {
+    /// No address: no station has it.
+    pub const NONE: Self = Self {
+        low: 0,
+        high: 0,
+        padding: 0,
+    };
+
+    /// The address with these bytes, as they come on the wire.
+    pub const fn of(bytes: [u8; 6]) -> Self {
+        let [a, b, c, d, e, f] = bytes;
+        Self {
+            low: u32::from_be_bytes([c, d, e, f]),
+            high: u16::from_be_bytes([a, b]),
+            padding: 0,
+        }
+    }
 }
 
 /// The VLAN tags of a frame.
@@ -80,6 +114,7 @@ impl Question {
             ifindex: flow.ifindex,
             tags: flow.tags(),
             origin: Origin(flow.origin.into()),
+            mac: flow.mac,
         };
         Self {
             place,

@@ -221,7 +221,10 @@ fn known(seen: &Seen, scratch: &mut FlowScratch) -> Result<Known, Dropped> {
         return Ok(Known::Stale);
     }
     let side = if is_initiator { entry.from } else { entry.to };
-    if side != seen.ends.source.zone.zone() {
+    // Who is told apart by a hardware address was asked as somebody on the link.
+    let asked =
+        |zone| !is_initiator && zone == decide::zone_of_any_mac(seen.active, &seen.ends.source);
+    if side != seen.ends.source.zone.zone() && !asked(side) {
         return Ok(Known::None);
     }
     let cell = entry.cell;
@@ -366,7 +369,7 @@ fn open(seen: &Seen, judgement: &Judgement, scratch: &mut FlowScratch) -> Result
         reserved: [0; 5],
         created: now,
         initiator: first,
-        padding: [0; 2],
+        mac: place.mac,
         responder: Direction {
             packets: 0,
             bytes: 0,

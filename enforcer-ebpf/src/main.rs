@@ -40,7 +40,7 @@ use enforcer_common::event::Kind;
 use enforcer_common::lookup;
 use enforcer_common::packet::Packet;
 use enforcer_common::parse::{self, Payload};
-use enforcer_common::question::{Origin, Place, Tags};
+use enforcer_common::question::{Mac, Origin, Place, Tags};
 use enforcer_common::verdict::DropReason;
 
 use crate::events::Happened;
@@ -157,6 +157,7 @@ fn place(packet: &impl Packet, ifindex: u32, origin: Origin) -> Place {
         ifindex,
         tags: Tags::default(),
         origin,
+        mac: Mac::NONE,
     }
 }
 
@@ -212,6 +213,7 @@ fn enforce(
 ) -> Result<Slot, Dropped> {
     let link = parse::link_layer(packet)?;
     scratch.facts.question.place.tags = link.tags;
+    scratch.facts.question.place.mac = link.source;
     match parse::payload(packet, &link, &mut scratch.facts)? {
         Payload::Arp => return Ok(Essential::ARP.slot()),
         Payload::Link => return Ok(Essential::LINK.slot()),

@@ -8,7 +8,7 @@ mod transport;
 
 use crate::limits::{EXTENSION_BYTES, IPV4_OPTION_BYTES};
 use crate::packet::{Packet, header};
-use crate::question::{Question, Tags};
+use crate::question::{Mac, Question, Tags};
 use crate::verdict::DropReason;
 use crate::wire::{Arp, Ethernet, Header, Ipv6, VlanTag, ether_type, protocol};
 
@@ -22,6 +22,8 @@ pub struct LinkLayer {
     pub tags: Tags,
     /// EtherType of the payload.
     pub ether_type: u16,
+    /// Hardware address of the sender; [`Mac::NONE`] without Ethernet.
+    pub source: Mac,
     /// The frame goes to an address that bridges never forward.
     pub is_link_group: bool,
     /// Where the payload starts, in bytes from the start of the frame.
@@ -75,6 +77,7 @@ pub fn link_layer(packet: &impl Packet) -> Result<LinkLayer, DropReason> {
         return Ok(LinkLayer {
             tags: Tags::default(),
             ether_type,
+            source: Mac::NONE,
             is_link_group: false,
             offset: 0,
         });
@@ -86,6 +89,7 @@ pub fn link_layer(packet: &impl Packet) -> Result<LinkLayer, DropReason> {
             inner: 0,
         },
         ether_type: ethernet.ether_type(),
+        source: ethernet.source(),
         is_link_group: ethernet.is_link_group(),
         offset: size_of::<Ethernet>(),
     };

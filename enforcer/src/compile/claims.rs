@@ -10,6 +10,7 @@ use super::interner::Interner;
 use super::machine::{Devices, Place};
 use super::numbering::Numbering;
 use crate::policy::Policy;
+use crate::policy::mac::Mac;
 use crate::policy::model::{Vlan, Zone, ZoneEntry};
 
 /// Keys of an entry that say where a frame is seen.
@@ -28,6 +29,15 @@ pub(super) struct Claim {
     pub(super) zone: ZoneId,
     /// Where it holds: an index into [`Claims::keys`].
     pub(super) keys: usize,
+    /// From which hardware addresses: an index into [`Claims::macs`].
+    pub(super) macs: usize,
+}
+
+impl Claim {
+    /// Whether it holds whatever the hardware address.
+    pub(super) fn is_of_any_mac(&self) -> bool {
+        self.macs == Claims::ANY_MAC
+    }
 }
 
 /// Claims on one prefix, least specific first: each decides over those before.
@@ -37,6 +47,9 @@ pub(super) type Group = Vec<Claim>;
 pub(super) struct Claims {
     /// Every distinct combination of keys.
     pub(super) keys: Vec<LinkKeys>,
+    /// Every distinct set of hardware addresses; the first is empty and stands
+    /// for all.
+    pub(super) macs: Vec<BTreeSet<Mac>>,
     /// Claims without a prefix.
     pub(super) anywhere: Group,
     /// Claims with one.
@@ -72,6 +85,9 @@ impl LinkKeys {
 }
 
 impl Claims {
+    /// The set that stands for all hardware addresses.
+    const ANY_MAC: usize = 0;
+
     /// The claims of `zones`, which name no VLAN devices, and of the failsafe
     /// entries of `policy`. An interface that `devices` awaits is one where
     /// nothing arrives.
@@ -82,6 +98,8 @@ impl Claims {
         numbering: &Numbering,
     ) -> Self {
         let mut keys = Interner::default();
+        let mut macs = Interner::default();
+        macs.intern(BTreeSet::new());
         let mut anywhere = Group::new();
         let mut prefixes: BTreeMap<IpNet, Group> = BTreeMap::new();
         for zone in zones {
@@ -89,6 +107,7 @@ impl Claims {
                 let claim = Claim {
                     zone: numbering.zone(zone),
                     keys: keys.intern(LinkKeys::of_entry(entry, devices)),
+                    macs: macs.intern(entry.macs.iter().copied().collect()),
                 };
                 if entry.prefixes.is_empty() {
                     anywhere.push(claim);
@@ -115,6 +134,7 @@ impl Claims {
         }
         Self {
             keys,
+            macs: macs.into_values(),
             anywhere,
             prefixes,
             failsafes,

@@ -66,7 +66,7 @@ impl Hash {
 }
 
 /// Odd numbers without a pattern; always the same.
-fn multipliers() -> impl Iterator<Item = u32> {
+pub(super) fn multipliers() -> impl Iterator<Item = u32> {
     std::iter::successors(Some(GOLDEN), |last| {
         // Xorshift (Marsaglia 2003), which never reaches zero.
         let mut next = *last;

@@ -20,6 +20,7 @@ mod image;
 mod interner;
 mod links;
 pub mod machine;
+mod macs;
 mod modes;
 pub mod numbering;
 mod rows;

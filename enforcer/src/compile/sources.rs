@@ -11,6 +11,7 @@ use super::addresses::{Addresses, Signature};
 use super::claims::{Claim, Claims};
 use super::interner::Interner;
 use super::links::Links;
+use super::macs::{MacRows, MacTables, Macs};
 use super::size::{MAX_BLOCKS, room_for};
 use super::trie::MAX_TRIE;
 use crate::policy::Findings;
@@ -27,6 +28,8 @@ pub(super) struct Sources {
     pub(super) failsafes: Vec<u16>,
     /// Cells by link class, then address class.
     pub(super) cells: Vec<u16>,
+    /// What hardware addresses change in them.
+    pub(super) by_mac: MacTables,
 }
 
 impl Sources {
@@ -43,19 +46,26 @@ impl Sources {
             by_link: by_link(claims, links),
         };
         let limit = MAX_BLOCKS * HALF_WORDS as usize;
+        let macs = Macs::new(claims);
         let mut seen = HashMap::new();
+        let mut chains = Vec::new();
         let mut known: Vec<AddressClass> = Vec::new();
         let mut by_class: Vec<Vec<u16>> = Vec::new();
         let mut address_classes = Vec::with_capacity(addresses.signatures.len());
         for signature in &addresses.signatures {
             let class = columns.known(signature);
             let column = columns.column(signature);
-            let key = (class.destination, class.flags, class.failsafes, column);
-            let number = *seen.entry(key).or_insert_with_key(|(_, _, _, column)| {
-                known.push(class);
-                by_class.push(column.clone());
-                by_class.len() - 1
-            });
+            let chain = columns.claims_by_mac(signature);
+            let what = (class.destination, class.flags, class.failsafes);
+            let number =
+                *seen
+                    .entry((what, column, chain))
+                    .or_insert_with_key(|(_, column, chain)| {
+                        known.push(class);
+                        by_class.push(column.clone());
+                        chains.push(chain.clone());
+                        by_class.len() - 1
+                    });
             room_for(by_class.len(), "classes of addresses", MAX_TRIE)?;
             let cells = by_class.len() * links.kinds.len();
             room_for(cells, "source zones by link and address", limit)?;
@@ -63,23 +73,33 @@ impl Sources {
         }
 
         let mut rows = Interner::default();
+        let mut mac_rows = MacRows::new(&macs);
         let classes = links.kinds.iter().enumerate().map(|(link, kind)| {
             let row: Vec<u16> = by_class.iter().map(|column| column[link]).collect();
-            rows.intern((failsafes(claims, kind), row)) as u16
+            let by_mac = mac_rows.of_link(kind, &row, &chains);
+            rows.intern((failsafes(claims, kind), row, by_mac)) as u16
         });
         let link_classes = classes.collect();
+        let mac_rows = mac_rows.finish();
         room_for(
             rows.len(),
             "classes of links",
             usize::from(LinkEntry::BY_VLAN),
         )?;
-        let (failsafes, rows): (Vec<u16>, Vec<Vec<u16>>) = rows.into_values().into_iter().unzip();
+        let rows = rows.into_values();
+        let by_mac = macs.tables(
+            rows.iter().map(|(_, _, by_mac)| by_mac.as_slice()),
+            mac_rows,
+        )?;
+        let failsafes = rows.iter().map(|(failsafes, _, _)| *failsafes).collect();
+        let cells: Vec<Vec<u16>> = rows.into_iter().map(|(_, row, _)| row).collect();
         Ok(Self {
+            by_mac,
             address_classes,
             known,
             link_classes,
             failsafes,
-            cells: rows.concat(),
+            cells: cells.concat(),
         })
     }
 }
@@ -95,6 +115,15 @@ impl Sources {
                 let (home, cell) = (ZoneId(class.destination), SourceCell(*cell));
                 if cell.zone() != home && !cell.is_spoofed() {
                     elsewhere.entry(home).or_default().insert(cell.zone());
+                }
+            }
+        }
+        for row in self.by_mac.rows.chunks(self.known.len().max(1)) {
+            for (class, cell) in self.known.iter().zip(row) {
+                if *cell != 0 {
+                    let zone = SourceCell(*cell).zone();
+                    let home = ZoneId(class.destination);
+                    elsewhere.entry(home).or_default().insert(zone);
                 }
             }
         }
@@ -142,7 +171,7 @@ impl Columns<'_> {
     fn destination(&self, signature: &Signature) -> u16 {
         match self.addresses.claims(signature).next() {
             Some(group) if group.iter().all(|claim| claim.zone == group[0].zone) => group[0].zone.0,
-            None if self.claims.anywhere.is_empty() => ZoneId::UNKNOWN.0,
+            None if !self.claims.anywhere.iter().any(Claim::is_of_any_mac) => ZoneId::UNKNOWN.0,
             _ => AddressClass::BY_ROUTE,
         }
     }
@@ -150,21 +179,40 @@ impl Columns<'_> {
     /// The source zone on every link.
     fn column(&self, signature: &Signature) -> Vec<u16> {
         let is_never_source = signature.meaning.is_never_source();
-        let mut groups: Vec<_> = self.addresses.claims(signature).collect();
-        let is_bound = |group: &&Vec<Claim>| self.claims.is_bound(group);
-        let is_bound = groups.first().is_some_and(is_bound);
-        if is_bound {
-            // Elsewhere the address is forged, whoever claims what is around it.
-            groups.truncate(1);
-        }
-        let cell = |zone: &ZoneId| SourceCell::new(*zone, is_bound || is_never_source).0;
-        let mut column: Vec<u16> = self.by_link.iter().map(cell).collect();
-        for claim in groups.into_iter().rev().flatten() {
+        let groups: Vec<_> = self.addresses.claims(signature).collect();
+        let mut column = self.by_link.clone();
+        let of_any_mac = |claim: &&Claim| claim.is_of_any_mac();
+        for claim in groups.iter().rev().copied().flatten().filter(of_any_mac) {
             for link in &self.places[claim.keys] {
-                column[*link] = SourceCell::new(claim.zone, is_never_source).0;
+                column[*link] = claim.zone;
             }
         }
-        column
+        let mut forged = vec![is_never_source; column.len()];
+        if let Some(longest) = groups.first().filter(|group| self.claims.is_bound(group)) {
+            // Elsewhere the address is forged, whoever claims what is around it.
+            let is_here = |link: &usize| {
+                let mut claims = longest.iter();
+                claims.any(|claim| self.places[claim.keys].binary_search(link).is_ok())
+            };
+            for link in (0..column.len()).filter(|link| !is_here(link)) {
+                forged[link] = true;
+                column[link] = self.by_link[link];
+            }
+        }
+        let cells = column.into_iter().zip(forged);
+        cells
+            .map(|(zone, is_forged)| SourceCell::new(zone, is_forged).0)
+            .collect()
+    }
+
+    /// The claims on an address by hardware addresses, weakest first.
+    fn claims_by_mac(&self, signature: &Signature) -> Vec<Claim> {
+        let groups: Vec<_> = self.addresses.claims(signature).collect();
+        let groups = groups.into_iter().rev();
+        let all = [&self.claims.anywhere].into_iter().chain(groups).flatten();
+        all.filter(|claim| !claim.is_of_any_mac())
+            .copied()
+            .collect()
     }
 }
 
@@ -181,7 +229,8 @@ fn places(claims: &Claims, links: &Links) -> Vec<Vec<usize>> {
 fn by_link(claims: &Claims, links: &Links) -> Vec<ZoneId> {
     let zone = |kind: &Vec<usize>| {
         let mut claims = claims.anywhere.iter().rev();
-        let best = claims.find(|claim| kind.binary_search(&claim.keys).is_ok());
+        let best =
+            claims.find(|claim| claim.is_of_any_mac() && kind.binary_search(&claim.keys).is_ok());
         best.map_or(ZoneId::UNKNOWN, |claim| claim.zone)
     };
     links.kinds.iter().map(zone).collect()

@@ -71,6 +71,12 @@ pub(super) fn lay_out(parts: Parts) -> Result<(Vec<Block>, Layout), Findings> {
         port_classes: services.failsafes.len() as u32,
         terms: blocks.half_words(&rows.terms),
         flags: rows.flags,
+        macs: blocks.half_words(&sources.by_mac.entries),
+        macs_multiplier: sources.by_mac.multiplier,
+        macs_shift: sources.by_mac.shift,
+        mac_links: blocks.half_words(&sources.by_mac.links),
+        link_count: sources.failsafes.len() as u32,
+        mac_rows: blocks.half_words(&sources.by_mac.rows),
         reserved: 0,
         idle: Idle::default(),
     };

@@ -8,7 +8,7 @@ use enforcer_common::decide::{self, Dropped, Judgement, Route, Routes};
 use enforcer_common::limits::FAILSAFES;
 use enforcer_common::lookup;
 use enforcer_common::parse::Facts;
-use enforcer_common::question::{Origin, Place, Question, Tags};
+use enforcer_common::question::{Mac, Origin, Place, Question, Tags};
 use enforcer_common::verdict::DropReason;
 use enforcer_common::wire::{TCP_SYN, protocol};
 use enforcer_common::zone::ZoneId;
@@ -228,6 +228,7 @@ fn seen_at(interface: &Interface, origin: Origin) -> Place {
         ifindex,
         tags,
         origin,
+        mac: Mac::NONE,
     }
 }
 

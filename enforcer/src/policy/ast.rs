@@ -4,6 +4,7 @@
 use ipnet::IpNet;
 
 use super::limits::Limits;
+use super::mac::Mac;
 use super::model::{Action, Hook, Mode, Vlan};
 use super::names::{ConduitId, InterfaceName};
 use super::rate::Rate;
@@ -52,6 +53,7 @@ pub struct Zone<'n> {
 pub struct Entry {
     pub interfaces: Vec<InterfaceName>,
     pub vlans: Vec<Vlan>,
+    pub macs: Vec<Mac>,
     pub prefixes: Vec<IpNet>,
     pub span: Span,
 }

@@ -39,6 +39,7 @@ impl DiagnosticKind {
             Self::BareAddress { .. } => "bare-address",
             Self::MappedPrefix { .. } => "mapped-prefix",
             Self::InvalidVlan { .. } => "invalid-vlan",
+            Self::InvalidMac { .. } => "invalid-mac",
             Self::InvalidService { .. } => "invalid-service",
             Self::InvalidRate { .. } => "invalid-rate",
             Self::InvalidDuration { .. } => "invalid-duration",
@@ -46,6 +47,7 @@ impl DiagnosticKind {
             Self::EmptyEntry => "empty-entry",
             Self::SelfToSelf => "self-to-self",
             Self::ZoneOverlap { .. } => "zone-overlap",
+            Self::Unreachable { .. } => "unreachable",
             Self::RateOfNothing { .. } => "rate-of-nothing",
             Self::Contradiction { .. } => "contradiction",
             Self::UnknownInterface { .. } => "unknown-interface",
@@ -171,6 +173,7 @@ impl DiagnosticKind {
             }
             Self::EmptyEntry => "give it `interface`, `vlan` or `prefix`, or several of them",
             Self::SelfToSelf => "remove `self` from one side",
+            Self::Unreachable { .. } => "give an entry of the zone a `prefix`",
             Self::ZoneOverlap { .. } => {
                 "a packet has one zone: remove the claim from one of them, or tell them apart \
                  by `interface`, `vlan` or a longer `prefix`"

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::duration;
+use super::mac::MacError;
 use super::model::{Action, Vlan};
 use super::names::{ConduitId, InterfaceName, NameError, ZoneName};
 use super::overlap::Claim;
@@ -113,6 +114,8 @@ pub enum DiagnosticKind {
     MappedPrefix { text: String, plain: Option<IpNet> },
     #[error("`{text}` is not a VLAN id from 1 to 4094")]
     InvalidVlan { text: String },
+    #[error("hardware address `{text}`: {error}")]
+    InvalidMac { text: String, error: MacError },
     #[error("service `{text}`: {error}")]
     InvalidService { text: String, error: ServiceError },
 
@@ -132,6 +135,8 @@ pub enum DiagnosticKind {
     EmptyEntry,
     #[error("traffic from the router to itself is never judged")]
     SelfToSelf,
+    #[error("zone `{zone}` is told apart by `mac` only, which tells of no packet that goes there")]
+    Unreachable { zone: ZoneName },
     #[error("zones `{first}` and `{second}` both claim {claim}")]
     ZoneOverlap {
         first: ZoneName,

@@ -14,12 +14,14 @@ mod help;
 pub mod kind;
 pub mod limits;
 mod lint;
+pub mod mac;
 mod measures;
 pub mod model;
 pub mod names;
 pub mod overlap;
 mod parse;
 pub mod rate;
+mod reach;
 mod read;
 mod render;
 mod resolve;
@@ -65,6 +67,7 @@ fn read(source: &Source, findings: &mut Vec<Diagnostic>) -> Option<Policy> {
         .iter()
         .all(|finding| finding.severity() == Severity::Warning);
     findings.extend(overlaps(&policy.zones));
+    findings.extend(reach::unreachable(&policy));
     findings.extend(lint::failsafe(&ast));
     if valid {
         findings.extend(lint::unused(&ast, &policy.zones));

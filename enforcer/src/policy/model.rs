@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use super::limits::{Idle, Limits};
+use super::mac::Mac;
 use super::names::{ConduitId, InterfaceName, ZoneName};
 pub use super::rate::{Period, Rate, RatePer, RateUnit};
 use super::service::{self, Service};
@@ -90,6 +91,8 @@ pub struct ZoneEntry {
     pub interfaces: Vec<InterfaceName>,
     /// VLAN tags.
     pub vlans: Vec<Vlan>,
+    /// Hardware addresses of stations.
+    pub macs: Vec<Mac>,
     /// Addresses; none has host bits.
     pub prefixes: Vec<IpNet>,
     /// The whole entry.

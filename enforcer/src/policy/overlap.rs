@@ -6,17 +6,20 @@ use std::fmt;
 use ipnet::IpNet;
 
 use super::diagnostic::{Diagnostic, DiagnosticKind};
+use super::mac::Mac;
 use super::model::{Vlan, Zone, ZoneEntry};
 use super::names::InterfaceName;
 
 /// One combination of the keys of a `match` entry.
 ///
-/// The more specific of two claims decides: prefix length first, then whether
-/// a VLAN, then whether an interface is given. So two different claims that
+/// The more specific of two claims decides: one with a hardware address first,
+/// then prefix length, then whether a VLAN, then whether an interface is given. So two different claims that
 /// match one packet never have equal rank, and zones overlap exactly where
 /// they make the same claim.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Claim {
+    /// Source hardware address.
+    pub mac: Option<Mac>,
     /// Source address.
     pub prefix: Option<IpNet>,
     /// VLAN tags.
@@ -93,29 +96,36 @@ fn equal_claims(
     group: &[usize],
     prefix: Option<IpNet>,
 ) -> Vec<(usize, usize, Claim)> {
-    let mut claimed: HashMap<(Option<Vlan>, Option<&InterfaceName>), usize> = HashMap::new();
+    let mut claimed: HashMap<Keys<'_>, usize> = HashMap::new();
     let mut pairs = Vec::new();
     for &index in group {
-        let entry = entries[index].1;
-        for vlan in options(&entry.vlans) {
-            for interface in options_ref(&entry.interfaces) {
-                let first = *claimed.entry((vlan, interface)).or_insert(index);
-                if first != index {
-                    let interface = interface.cloned();
-                    pairs.push((
-                        first,
-                        index,
-                        Claim {
-                            prefix,
-                            vlan,
-                            interface,
-                        },
-                    ));
-                }
+        for keys in combinations(entries[index].1) {
+            let first = *claimed.entry(keys).or_insert(index);
+            if first != index {
+                let (mac, vlan, interface) = keys;
+                let claim = Claim {
+                    mac,
+                    prefix,
+                    vlan,
+                    interface: interface.cloned(),
+                };
+                pairs.push((first, index, claim));
             }
         }
     }
     pairs
+}
+
+/// Keys of a claim besides its prefix.
+type Keys<'e> = (Option<Mac>, Option<Vlan>, Option<&'e InterfaceName>);
+
+/// Every combination of keys of an entry besides its prefixes.
+fn combinations(entry: &ZoneEntry) -> impl Iterator<Item = Keys<'_>> {
+    options(&entry.macs).flat_map(move |mac| {
+        options(&entry.vlans).flat_map(move |vlan| {
+            options_ref(&entry.interfaces).map(move |interface| (mac, vlan, interface))
+        })
+    })
 }
 
 /// Every value, or the absence of all.
@@ -135,6 +145,7 @@ impl fmt::Display for Claim {
                 .as_ref()
                 .map(|name| format!("interface {name}")),
             self.vlan.map(|vlan| format!("VLAN {vlan}")),
+            self.mac.map(|mac| format!("MAC {mac}")),
             self.prefix.map(|prefix| format!("prefix {prefix}")),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
@@ -246,6 +257,7 @@ mod tests {
         });
         let mut next = || keys.next().unwrap().into_iter();
         ZoneEntry {
+            macs: Vec::new(),
             interfaces: next()
                 .map(|name| InterfaceName::new(name).unwrap())
                 .collect(),

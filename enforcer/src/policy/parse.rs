@@ -47,7 +47,7 @@ const ZONE: Section = Section {
 const ENTRY: Section = Section {
     name: "a `match` entry",
     expected: "a mapping such as `{ interface: eth1, prefix: 10.0.10.0/24 }`",
-    keys: &["interface", "vlan", "prefix"],
+    keys: &["interface", "vlan", "mac", "prefix"],
     may_be_null: false,
 };
 const FAILSAFE: Section = Section {
@@ -192,6 +192,7 @@ impl Reader {
         let mut entry = Entry {
             interfaces: Vec::new(),
             vlans: Vec::new(),
+            macs: Vec::new(),
             prefixes: Vec::new(),
             span: node.span,
         };
@@ -202,6 +203,10 @@ impl Reader {
         if let Some(node) = fields.get("vlan") {
             let found = self.values(node, "vlan", Self::vlan);
             entry.vlans = found.into_iter().map(|found| found.value).collect();
+        }
+        if let Some(node) = fields.get("mac") {
+            let found = self.values(node, "mac", Self::mac);
+            entry.macs = found.into_iter().map(|found| found.value).collect();
         }
         if let Some(node) = fields.get("prefix") {
             let found = self.values(node, "prefix", Self::prefix);

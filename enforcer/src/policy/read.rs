@@ -21,7 +21,6 @@ const LATER: &[&str] = &[
     "fastpath",
     "forwards",
     "include",
-    "mac",
     "state",
     "tests",
     "when",

@@ -100,6 +100,7 @@ impl<'n> Resolver<'n, '_> {
         let entries = zone.entries.iter().map(|entry| ZoneEntry {
             interfaces: entry.interfaces.clone(),
             vlans: entry.vlans.clone(),
+            macs: entry.macs.clone(),
             prefixes: entry.prefixes.clone(),
             span: entry.span,
         });

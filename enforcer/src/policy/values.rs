@@ -7,6 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::ast::{ServiceRef, Spanned};
 use super::diagnostic::DiagnosticKind;
 use super::kind::NameOf;
+use super::mac::Mac;
 use super::model::{Action, Hook, Mode, Vlan};
 use super::names::{ConduitId, InterfaceName};
 use super::read::{Choice, Fields, Reader, shown};
@@ -175,6 +176,19 @@ impl Reader {
             self.report(DiagnosticKind::InvalidVlan { text: shown(text) }, node.span);
         }
         vlan
+    }
+
+    /// The hardware address of a station.
+    pub(super) fn mac(&mut self, node: &Node<'_>) -> Option<Mac> {
+        let text = self.scalar(node, "one hardware address")?;
+        match text.parse() {
+            Ok(mac) => Some(mac),
+            Err(error) => {
+                let text = shown(text);
+                self.report(DiagnosticKind::InvalidMac { text, error }, node.span);
+                None
+            }
+        }
     }
 
     /// A prefix without host bits.

@@ -63,6 +63,7 @@ impl<'w> InProcess<'w> {
             ifindex,
             tags: link.tags,
             origin: Origin::WIRE,
+            mac: link.source,
         });
         match parse::payload(&packet, &link, &mut facts)? {
             Payload::Arp => return Ok(Essential::ARP.slot().into()),

@@ -25,6 +25,7 @@ mod foreign;
 mod hooks;
 mod killed;
 mod limits;
+mod macs;
 mod migrate;
 mod network;
 mod pickup;

@@ -109,8 +109,9 @@ fn explain<D: Datapath>(case: &Case, mut run: Run<'_, D>) -> ! {
                 let flow = match &read {
                     Ok(Frame {
                         vlan,
+                        mac,
                         payload: Payload::Ip(datagram),
-                    }) => flows.between(&Opening::new(*ifindex, *vlan, datagram)),
+                    }) => flows.between(&Opening::new(*ifindex, (*vlan, *mac), datagram)),
                     _ => None,
                 };
                 panic!(

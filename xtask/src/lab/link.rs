@@ -101,3 +101,15 @@ fn not_ready<'a>(interfaces: &[&'a str]) -> Result<Option<&'a str>> {
         .find(|interface| !ready.contains(interface));
     Ok(late.copied())
 }
+
+/// The hardware address of `interface`, as text.
+pub fn mac(interface: &str) -> Result<String> {
+    let output = Command::new("ip")
+        .args(["-json", "link", "show", "dev", interface])
+        .env("PATH", crate::command::path())
+        .output()
+        .context("cannot run `ip`")?;
+    let links: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let mac = links[0]["address"].as_str();
+    Ok(mac.context("the interface has no address")?.to_owned())
+}

@@ -174,6 +174,12 @@ impl Topology {
         }
     }
 
+    /// The hardware address of a host's interface, as text.
+    pub fn mac(&self, name: &str) -> Result<String> {
+        let host = self.host(name).namespace();
+        host.run(|| crate::lab::link::mac(UPLINK))
+    }
+
     /// The address under which `from` knows `to`.
     pub fn address(&self, from: &str, to: &str, family: Family) -> IpAddr {
         if to == ROUTER {

@@ -125,7 +125,7 @@ impl Compiled {
     /// The source zone, after `!` when the source is forged.
     fn source(&self, ifindex: u32, vlan: &str, address: &str) -> String {
         let link = self.link(ifindex, vlan);
-        let cell = lookup::source(&self.0, link.class, self.class(address));
+        let cell = lookup::zone(&self.0, link.class, self.class(address));
         let mark = if cell.is_spoofed() { "!" } else { "" };
         format!("{mark}{}", self.0.zones[&cell.zone().0])
     }

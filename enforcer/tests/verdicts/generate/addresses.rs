@@ -6,6 +6,50 @@ use ipnet::IpNet;
 
 use super::Rng;
 
+/// Prefixes that mean something to routing, and some that nest.
+const PREFIXES: [&str; 40] = [
+    "0.0.0.0/0",
+    "128.0.0.0/1",
+    "10.0.0.0/8",
+    "10.0.0.0/16",
+    "10.0.0.0/24",
+    "10.0.0.128/25",
+    "10.0.0.77/32",
+    "10.0.1.0/24",
+    "10.0.1.128/26",
+    "10.0.1.0/31",
+    "10.255.0.0/16",
+    "192.168.0.0/16",
+    "192.168.7.0/28",
+    "203.0.113.0/30",
+    "198.51.100.0/24",
+    "172.16.0.0/12",
+    "169.254.0.0/16",
+    "127.0.0.0/8",
+    "0.0.0.0/8",
+    "224.0.0.0/3",
+    "224.0.0.0/4",
+    "239.1.0.0/16",
+    "239.1.2.3/32",
+    "255.255.255.255/32",
+    "::/0",
+    "fc00::/7",
+    "fd00::/32",
+    "fd00::/64",
+    "fd00:0:0:1::/64",
+    "fd00:0:0:1:8000::/65",
+    "fd00:0:0:1::77/128",
+    "2001:db8::/32",
+    "2001:db8::/33",
+    "2001:db8:dead::/48",
+    "fe80::/10",
+    "fe80::/64",
+    "ff00::/8",
+    "ff05::/16",
+    "ff02::fb/128",
+    "::1/128",
+];
+
 /// Addresses that mean something whatever the policy says.
 const SPECIAL: [&str; 42] = [
     "0.0.0.0",
@@ -95,4 +139,33 @@ fn inside(rng: &mut Rng, first: IpAddr, last: IpAddr) -> IpAddr {
         }
         _ => first,
     }
+}
+
+/// A known prefix, or a random one near a known one.
+pub fn prefix(rng: &mut Rng) -> IpNet {
+    let known: IpNet = rng.pick(&PREFIXES).parse().expect("a valid prefix");
+    if rng.percent(60) {
+        return known;
+    }
+    let near = match known {
+        IpNet::V4(known) => {
+            let length = known.prefix_len() + rng.below(33 - usize::from(known.prefix_len())) as u8;
+            let noise = rng.next() as u32 & !u32::from(known.netmask());
+            IpNet::new(
+                Ipv4Addr::from(u32::from(known.addr()) | noise).into(),
+                length,
+            )
+        }
+        IpNet::V6(known) => {
+            let length =
+                known.prefix_len() + rng.below(129 - usize::from(known.prefix_len())) as u8;
+            let noise = u128::from(rng.next()) << 64 | u128::from(rng.next());
+            let noise = noise & !u128::from(known.netmask());
+            IpNet::new(
+                Ipv6Addr::from(u128::from(known.addr()) | noise).into(),
+                length,
+            )
+        }
+    };
+    near.expect("the length fits the family").trunc()
 }

@@ -9,6 +9,8 @@ use crate::oracle::packet::{AH, SCTP, TCP, UDP};
 pub struct Packet {
     /// Destination MAC address.
     pub mac: [u8; 6],
+    /// Source MAC address.
+    pub from_mac: [u8; 6],
     /// EtherType and content of each VLAN tag.
     pub tags: Vec<(u16, u16)>,
     pub source: IpAddr,
@@ -38,6 +40,7 @@ impl Packet {
     pub fn new(source: IpAddr, destination: IpAddr, protocol: u8, segment: Vec<u8>) -> Self {
         Self {
             mac: [2, 0, 0, 0, 0, 1],
+            from_mac: [2, 0, 0, 0, 0, 9],
             tags: Vec::new(),
             source,
             destination,
@@ -59,6 +62,7 @@ impl Packet {
             0x86dd
         };
         let mut frame = ethernet(self.mac, &self.tags, ether_type);
+        frame[6..12].copy_from_slice(&self.from_mac);
         frame.extend(self.datagram());
         frame.resize(frame.len() + self.padding, 0);
         frame

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use enforcer::policy::Policy;
+use enforcer::policy::mac::Mac;
 use enforcer::policy::model::{Endpoints, ZoneEntry, ZoneRef};
 use ipnet::IpNet;
 
@@ -17,6 +18,9 @@ use crate::world::{Route, SPARE, World};
 
 /// Packets that passed, of which the next may be an answer or the sequel.
 const RECENT: usize = 60;
+
+/// A hardware address that no policy names.
+const STRANGER: [u8; 6] = [2, 0, 0, 0, 0, 8];
 
 /// Makes one packet after the other for one policy.
 pub struct Packets<'a> {
@@ -36,11 +40,12 @@ struct Sent {
     here: Place,
 }
 
-/// An interface and VLAN tags.
+/// An interface, VLAN tags and a hardware address.
 #[derive(Clone, Copy)]
 struct Place {
     ifindex: u32,
     vlan: Vlan,
+    mac: [u8; 6],
 }
 
 /// A frame and the index of the interface that it comes in on.
@@ -83,6 +88,7 @@ impl<'a> Packets<'a> {
             true => self.related(rng),
             false => self.fresh(rng),
         };
+        sent.packet.from_mac = sent.here.mac;
         if rng.percent(2) {
             sent.packet.mac = [0x01, 0x80, 0xc2, 0, 0, rng.pick(&[0, 3, 0x0f, 0x10])];
         }
@@ -124,6 +130,7 @@ impl<'a> Packets<'a> {
         match rng.below(12) {
             0 => sent.here.ifindex = self.interface(rng),
             1 => sent.here.vlan = self.vlan(rng),
+            3 => sent.here.mac = self.mac(rng),
             2 => {
                 let (place, source) = {
                     let zone = self.any_zone(rng);
@@ -178,6 +185,7 @@ impl<'a> Packets<'a> {
                 _ => self.interface(rng),
             },
             vlan: Vlan::default(),
+            mac: STRANGER,
         };
         for _ in 0..10 {
             if self.source_zone(place, source) == Ok(zone) {
@@ -192,6 +200,7 @@ impl<'a> Packets<'a> {
         let link = Link {
             interface: self.world.name(place.ifindex),
             vlan: place.vlan,
+            mac: Some(place.mac),
         };
         source_zone(self.policy, self.world, link, source)
     }
@@ -254,7 +263,21 @@ impl<'a> Packets<'a> {
                 }
             }
         };
-        Place { ifindex, vlan }
+        let mac = match entry.macs.is_empty() || rng.percent(10) {
+            true => self.mac(rng),
+            false => rng.pick(&entry.macs).bytes(),
+        };
+        Place { ifindex, vlan, mac }
+    }
+
+    /// A hardware address: any that the policy names, or a stranger's.
+    fn mac(&self, rng: &mut Rng) -> [u8; 6] {
+        let entries = self.policy.zones.iter().flat_map(|zone| &zone.entries);
+        let named: Vec<Mac> = entries.flat_map(|entry| &entry.macs).copied().collect();
+        match named.is_empty() || rng.percent(50) {
+            true => STRANGER,
+            false => rng.pick(&named).bytes(),
+        }
     }
 
     /// An address, usually in or beside a prefix of an entry of the zone.

@@ -2,59 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
 use super::Rng;
+use super::addresses::prefix;
 use super::terms::{self, mode};
 
 const ZONES: [&str; 7] = ["office", "plant", "cameras", "dmz", "guests", "wan", "mgmt"];
 const INTERFACES: [&str; 4] = ["lan0", "lan1", "lan2", "wan0"];
 /// Outer tags, and pairs of outer and inner ones.
 const VLANS: [&str; 6] = ["10", "20", "4094", "10.20", "20.10", "10.10"];
-/// Prefixes that mean something to routing, and some that nest.
-const PREFIXES: [&str; 40] = [
-    "0.0.0.0/0",
-    "128.0.0.0/1",
-    "10.0.0.0/8",
-    "10.0.0.0/16",
-    "10.0.0.0/24",
-    "10.0.0.128/25",
-    "10.0.0.77/32",
-    "10.0.1.0/24",
-    "10.0.1.128/26",
-    "10.0.1.0/31",
-    "10.255.0.0/16",
-    "192.168.0.0/16",
-    "192.168.7.0/28",
-    "203.0.113.0/30",
-    "198.51.100.0/24",
-    "172.16.0.0/12",
-    "169.254.0.0/16",
-    "127.0.0.0/8",
-    "0.0.0.0/8",
-    "224.0.0.0/3",
-    "224.0.0.0/4",
-    "239.1.0.0/16",
-    "239.1.2.3/32",
-    "255.255.255.255/32",
-    "::/0",
-    "fc00::/7",
-    "fd00::/32",
-    "fd00::/64",
-    "fd00:0:0:1::/64",
-    "fd00:0:0:1:8000::/65",
-    "fd00:0:0:1::77/128",
-    "2001:db8::/32",
-    "2001:db8::/33",
-    "2001:db8:dead::/48",
-    "fe80::/10",
-    "fe80::/64",
-    "ff00::/8",
-    "ff05::/16",
-    "ff02::fb/128",
-    "::1/128",
+/// Hardware addresses of stations.
+const MACS: [&str; 5] = [
+    "02:00:00:00:00:09",
+    "02:00:00:00:00:0a",
+    "02:00:00:00:01:09",
+    "0a:0b:0c:0d:0e:0f",
+    "fe:ff:ff:ff:ff:ff",
 ];
 const PROTOCOLS: [u8; 12] = [0, 1, 2, 4, 6, 17, 41, 47, 50, 58, 132, 255];
 const ICMP: [&str; 19] = [
@@ -99,8 +64,11 @@ struct Parts {
     prefixes: Vec<IpNet>,
     services: Vec<String>,
     named_services: Vec<String>,
-    /// Prefix, VLAN and interface, and the zone that claims them.
-    claims: BTreeMap<(String, String, String), usize>,
+    /// Prefix, hardware address, VLAN and interface, and the zone that claims
+    /// them.
+    claims: BTreeMap<[String; 4], usize>,
+    /// Whether zones are told apart by hardware addresses, too.
+    has_macs: bool,
 }
 
 impl Draft {
@@ -212,6 +180,7 @@ impl Parts {
                 .map(|index| format!("named{index}"))
                 .collect(),
             claims: BTreeMap::new(),
+            has_macs: rng.percent(40),
         }
     }
 
@@ -246,6 +215,7 @@ impl Parts {
         let vlans = names(shape & 2 != 0, rng.some(&texts(&VLANS), 2));
         let prefixes: Vec<String> = self.prefixes.iter().map(IpNet::to_string).collect();
         let prefixes = names(shape & 4 != 0, rng.some(&prefixes, 3));
+        let macs = names(self.has_macs && rng.percent(50), rng.some(&texts(&MACS), 2));
         let absent = [String::new()];
         let each = |values: &[String]| match values {
             [] => absent.to_vec(),
@@ -255,7 +225,8 @@ impl Parts {
         for prefix in each(&prefixes) {
             for vlan in each(&vlans) {
                 for interface in each(&interfaces) {
-                    claims.push((prefix.clone(), vlan.clone(), interface));
+                    let with_mac = |mac| [prefix.clone(), mac, vlan.clone(), interface.clone()];
+                    claims.extend(each(&macs).into_iter().map(with_mac));
                 }
             }
         }
@@ -268,6 +239,7 @@ impl Parts {
         let keys = [
             ("interface", interfaces),
             ("vlan", vlans),
+            ("mac", macs),
             ("prefix", prefixes),
         ];
         let keys: Vec<String> = keys
@@ -316,35 +288,6 @@ impl Parts {
     fn services_and_names(&self) -> Vec<String> {
         [self.services.clone(), self.named_services.clone()].concat()
     }
-}
-
-/// A known prefix, or a random one near a known one.
-fn prefix(rng: &mut Rng) -> IpNet {
-    let known: IpNet = rng.pick(&PREFIXES).parse().expect("a valid prefix");
-    if rng.percent(60) {
-        return known;
-    }
-    let near = match known {
-        IpNet::V4(known) => {
-            let length = known.prefix_len() + rng.below(33 - usize::from(known.prefix_len())) as u8;
-            let noise = rng.next() as u32 & !u32::from(known.netmask());
-            IpNet::new(
-                Ipv4Addr::from(u32::from(known.addr()) | noise).into(),
-                length,
-            )
-        }
-        IpNet::V6(known) => {
-            let length =
-                known.prefix_len() + rng.below(129 - usize::from(known.prefix_len())) as u8;
-            let noise = u128::from(rng.next()) << 64 | u128::from(rng.next());
-            let noise = noise & !u128::from(known.netmask());
-            IpNet::new(
-                Ipv6Addr::from(u128::from(known.addr()) | noise).into(),
-                length,
-            )
-        }
-    };
-    near.expect("the length fits the family").trunc()
 }
 
 fn service(rng: &mut Rng) -> String {

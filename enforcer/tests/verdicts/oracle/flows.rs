@@ -43,6 +43,7 @@ pub struct Flow {
 pub struct Opening {
     pub ifindex: u32,
     pub vlan: Vlan,
+    pub mac: [u8; 6],
     pub source: IpAddr,
     pub destination: IpAddr,
     pub content: Content,
@@ -135,10 +136,11 @@ impl Flow {
 }
 
 impl Opening {
-    pub fn new(ifindex: u32, vlan: Vlan, datagram: &Datagram) -> Self {
+    pub fn new(ifindex: u32, (vlan, mac): (Vlan, [u8; 6]), datagram: &Datagram) -> Self {
         Self {
             ifindex,
             vlan,
+            mac,
             source: datagram.source,
             destination: datagram.destination,
             content: datagram.content(),

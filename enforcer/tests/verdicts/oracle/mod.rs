@@ -100,7 +100,7 @@ impl Router<'_> {
         if let Some(name) = router.essential(&datagram) {
             return pass(&format!("(essential:{name})"));
         }
-        let packet = Opening::new(ingress, frame.vlan, &datagram);
+        let packet = Opening::new(ingress, (frame.vlan, frame.mac), &datagram);
         if let Some(index) = router.failsafe(&packet) {
             return pass(&format!("(failsafe:{index})"));
         }
@@ -136,7 +136,16 @@ impl Router<'_> {
             Side::Initiator => flow.from,
             Side::Responder => flow.to,
         };
-        if recorded != from {
+        // Whoever is told apart by a hardware address was asked as any other.
+        let asked = || {
+            let link = Link {
+                mac: None,
+                ..self.link(packet)
+            };
+            let zone = source_zone(self.policy, self.world, link, packet.source);
+            side == Side::Responder && zone == Ok(recorded)
+        };
+        if recorded != from && !asked() {
             return None;
         }
         let allowed = Allowed {
@@ -250,6 +259,7 @@ impl Router<'_> {
         Link {
             interface: self.world.name(packet.ifindex),
             vlan: packet.vlan,
+            mac: Some(packet.mac),
         }
     }
 

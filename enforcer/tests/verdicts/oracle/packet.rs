@@ -9,6 +9,8 @@ use super::rules::Content;
 /// A frame that can be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
+    /// Hardware address that it comes from.
+    pub mac: [u8; 6],
     /// The VLANs it is in; 0 for none.
     pub vlan: Vlan,
     /// What it carries.
@@ -92,6 +94,7 @@ pub const SCTP: u8 = 132;
 /// Reads a whole frame.
 pub fn read(frame: &[u8]) -> Result<Frame, Reason> {
     let destination = bytes(frame, 0, 6)?;
+    let source = bytes(frame, 6, 6)?;
     let mut ether_type = u16_at(frame, 12)?;
     let mut payload = &frame[14..];
     let mut ids = Vec::new();
@@ -119,6 +122,7 @@ pub fn read(frame: &[u8]) -> Result<Frame, Reason> {
         _ => return Err("unknown-ethertype"),
     };
     Ok(Frame {
+        mac: source.try_into().expect("six bytes are six bytes"),
         vlan,
         payload: carried,
     })

@@ -14,6 +14,8 @@ pub struct Link<'a> {
     /// Name of the interface, if it has one.
     pub interface: Option<&'a str>,
     pub vlan: Vlan,
+    /// Hardware address that it comes from; `None` where it is to leave.
+    pub mac: Option<[u8; 6]>,
 }
 
 /// One combination of the keys of a `match` entry.
@@ -22,11 +24,13 @@ struct Claim<'a> {
     zone: usize,
     prefix: Option<IpNet>,
     vlan: Option<Vlan>,
+    mac: Option<[u8; 6]>,
     interface: Option<&'a str>,
 }
 
-/// How much a claim says: prefix length, then VLAN, then interface.
-type Rank = (Option<u8>, bool, bool);
+/// How much a claim says: hardware address, then prefix length, then VLAN, then
+/// interface.
+type Rank = (bool, Option<u8>, bool, bool);
 
 /// The source zone; as an error, where the source cannot come from the link,
 /// the zone that it is counted for.
@@ -40,10 +44,13 @@ pub fn source_zone(
         || source.is_loopback()
         || source.is_unspecified()
         || is_group(source);
-    match zone_on(policy, link, source) {
-        Ok(zone) | Err(zone) if never => Err(zone),
-        zone => zone,
+    if never {
+        // Forged, whatever the hardware address.
+        let link = Link { mac: None, ..link };
+        let zone = zone_on(policy, link, source);
+        return Err(zone.unwrap_or_else(|zone| zone));
     }
+    zone_on(policy, link, source)
 }
 
 /// The destination zone, where the address alone tells it.
@@ -61,7 +68,9 @@ pub fn zone_by_address(policy: &Policy, world: &World, destination: IpAddr) -> O
         return Some(ZoneRef::Unknown);
     }
     let longest = longest(policy, |prefix| prefix.contains(&destination));
-    if longest.is_empty() && claims(policy).all(|claim| claim.prefix.is_some()) {
+    if longest.is_empty()
+        && claims(policy).all(|claim| claim.prefix.is_some() || claim.mac.is_some())
+    {
         // No link has a zone: there is nothing to ask the routes for.
         return Some(ZoneRef::Unknown);
     }
@@ -82,6 +91,7 @@ pub fn zone_by_route(
             let egress = Link {
                 interface: world.name(index),
                 vlan: Vlan::default(),
+                mac: None,
             };
             // The zone that its answers will come from.
             zone_on(policy, egress, destination).unwrap_or_else(|zone| zone)
@@ -98,11 +108,15 @@ fn zone_on(policy: &Policy, link: Link<'_>, address: IpAddr) -> Result<ZoneRef, 
     let is_here = longest.iter().any(|claim| claim.is_on(link));
     if !longest.is_empty() && is_bound && !is_here {
         let of_link = claims(policy).filter(|claim| claim.prefix.is_none());
-        return Err(best(of_link.filter(|claim| claim.is_on(link))));
+        let of_any_mac = of_link.filter(|claim| claim.mac.is_none());
+        return Err(best(of_any_mac.filter(|claim| claim.is_on(link))));
     }
     let around =
         claims(policy).filter(|claim| claim.prefix.is_none_or(|prefix| prefix.contains(&address)));
-    Ok(best(around.filter(|claim| claim.is_on(link))))
+    let from_mac = |claim: &Claim<'_>| claim.mac.is_none() || claim.mac == link.mac;
+    Ok(best(
+        around.filter(|claim| claim.is_on(link)).filter(from_mac),
+    ))
 }
 
 /// Multicast and limited broadcast.
@@ -142,6 +156,7 @@ impl Claim<'_> {
 
     fn rank(&self) -> Rank {
         (
+            self.mac.is_some(),
             self.prefix.map(|prefix| prefix.prefix_len()),
             self.vlan.is_some(),
             self.interface.is_some(),
@@ -168,9 +183,10 @@ fn only_zone(claims: &[Claim<'_>]) -> Option<ZoneRef> {
 /// All claims of the longest prefix that is `wanted`.
 fn longest(policy: &Policy, wanted: impl Fn(&IpNet) -> bool) -> Vec<Claim<'_>> {
     let with_prefix = claims(policy).filter(|claim| claim.prefix.as_ref().is_some_and(&wanted));
-    let length = with_prefix.clone().map(|claim| claim.rank().0).max();
+    let length = |claim: &Claim<'_>| claim.prefix.map(|prefix| prefix.prefix_len());
+    let most = with_prefix.clone().map(|claim| length(&claim)).max();
     with_prefix
-        .filter(|claim| Some(claim.rank().0) == length)
+        .filter(|claim| Some(length(claim)) == most)
         .collect()
 }
 
@@ -181,16 +197,19 @@ fn claims(policy: &Policy) -> std::vec::IntoIter<Claim<'_>> {
         for entry in &definition.entries {
             for interface in each(entry.interfaces.iter().map(|name| name.as_str())) {
                 for vlan in each(entry.vlans.iter()) {
-                    for prefix in each(entry.prefixes.iter().copied()) {
-                        claims.push(Claim {
-                            zone,
-                            prefix,
-                            interface,
-                            vlan: vlan.map(|vlan| Vlan {
-                                outer: vlan.outer,
-                                inner: vlan.inner,
-                            }),
-                        });
+                    for mac in each(entry.macs.iter().map(|mac| mac.bytes())) {
+                        claims.extend(each(entry.prefixes.iter().copied()).into_iter().map(
+                            |prefix| Claim {
+                                zone,
+                                prefix,
+                                interface,
+                                mac,
+                                vlan: vlan.map(|vlan| Vlan {
+                                    outer: vlan.outer,
+                                    inner: vlan.inner,
+                                }),
+                            },
+                        ));
                     }
                 }
             }

@@ -1,6 +1,11 @@
 //! Headers as they stand on the wire, and accessors in host order.
 
+mod numbers;
+
+pub use numbers::{ether_type, protocol};
+
 use crate::address::Addr;
+use crate::question::Mac;
 
 /// A header that can be read in place from a packet.
 ///
@@ -56,50 +61,6 @@ headers! {
     PairOfBytes { first: u8, second: u8, }
 }
 
-/// EtherTypes that the parser knows.
-pub mod ether_type {
-    /// IPv4.
-    pub const IPV4: u16 = 0x0800;
-    /// ARP.
-    pub const ARP: u16 = 0x0806;
-    /// Customer VLAN tag.
-    pub const VLAN: u16 = 0x8100;
-    /// Service VLAN tag (802.1ad).
-    pub const SERVICE_VLAN: u16 = 0x88a8;
-    /// Second tag of QinQ before 802.1ad.
-    pub const OLD_SERVICE_VLAN: u16 = 0x9100;
-    /// IPv6.
-    pub const IPV6: u16 = 0x86dd;
-    /// PPPoE discovery (RFC 2516).
-    pub const PPPOE_DISCOVERY: u16 = 0x8863;
-}
-
-/// IP protocol numbers (IANA) that the parser knows.
-pub mod protocol {
-    /// IPv6 hop-by-hop options.
-    pub const HOP_BY_HOP: u8 = 0;
-    /// ICMP.
-    pub const ICMP: u8 = 1;
-    /// IGMP.
-    pub const IGMP: u8 = 2;
-    /// TCP.
-    pub const TCP: u8 = 6;
-    /// UDP.
-    pub const UDP: u8 = 17;
-    /// IPv6 routing header.
-    pub const ROUTING: u8 = 43;
-    /// IPv6 fragment header.
-    pub const FRAGMENT: u8 = 44;
-    /// Authentication header.
-    pub const AH: u8 = 51;
-    /// ICMPv6.
-    pub const ICMPV6: u8 = 58;
-    /// IPv6 destination options.
-    pub const DESTINATION_OPTIONS: u8 = 60;
-    /// SCTP.
-    pub const SCTP: u8 = 132;
-}
-
 #[inline(always)]
 const fn be16(network_order: u16) -> u16 {
     u16::from_be(network_order)
@@ -111,6 +72,17 @@ const fn be32([high, low]: [u16; 2]) -> u32 {
 }
 
 impl Ethernet {
+    /// Hardware address of the sender.
+    #[inline(always)]
+    pub fn source(&self) -> Mac {
+        let [high, a, b] = self.source;
+        Mac {
+            low: be32([a, b]),
+            high: be16(high),
+            padding: 0,
+        }
+    }
+
     /// EtherType, or below 0x600 the length of an 802.3 frame.
     #[inline(always)]
     pub fn ether_type(&self) -> u16 {
