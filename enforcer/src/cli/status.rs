@@ -75,7 +75,7 @@ fn summary(status: &Found) -> String {
     for interface in &status.interfaces {
         for owner in &interface.before_ours {
             text.push_str(&format!(
-                "\nWARNING: on {} the TC egress program {owner} runs before ours, and may let packets out: see `enforcer doctor`\n",
+                "\nWARNING: on {} the TC program {owner} runs before ours, and may let packets by: see `enforcer doctor`\n",
                 interface.name
             ));
         }

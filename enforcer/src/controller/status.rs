@@ -81,8 +81,8 @@ pub struct InterfaceStatus {
     pub ingress: IngressMode,
     /// The programs.
     pub programs: Vec<(Side, Program)>,
-    /// Programs of others that see what goes out before ours does, and may let
-    /// it pass.
+    /// Programs of others that see packets at TC before ours do, and may let them
+    /// pass.
     pub before_ours: Vec<Owner>,
 }
 
@@ -205,11 +205,17 @@ fn ingress_mode(here: &[(&Attached, &Program)], now: Option<&Interface>) -> Ingr
 }
 
 fn before_ours(ifindex: u32, here: &[(&Attached, &Program)]) -> Vec<Owner> {
-    let order = inspect::egress(ifindex);
-    let mut ours = here.iter().filter(|(one, _)| one.side() == Side::Egress);
-    let ours = ours.next().map(|(_, program)| program.id);
-    let place = order.iter().position(|one| Some(one.program_id) == ours);
-    let before = &order[..place.unwrap_or(0)];
+    let orders = [
+        (Point::Ingress, inspect::ingress(ifindex)),
+        (Point::Egress, inspect::egress(ifindex)),
+    ];
+    let before = orders.iter().flat_map(|(point, order)| {
+        let mut ours = here.iter().filter(|(one, _)| one.point == *point);
+        let ours = ours.next().map(|(_, program)| program.id);
+        let place = order.iter().position(|one| Some(one.program_id) == ours);
+        &order[..place.unwrap_or(0)]
+    });
+    let before: Vec<_> = before.collect();
     if before.is_empty() {
         return Vec::new();
     }

@@ -105,12 +105,21 @@ unsafe impl Arguments for Query {
 /// The tcx programs at the egress of an interface, in the order in which they
 /// run; none on kernels before 6.6.
 pub fn egress(ifindex: u32) -> Vec<Place> {
+    tcx(ifindex, bpf_attach_type::BPF_TCX_EGRESS)
+}
+
+/// The same at its ingress.
+pub fn ingress(ifindex: u32) -> Vec<Place> {
+    tcx(ifindex, bpf_attach_type::BPF_TCX_INGRESS)
+}
+
+fn tcx(ifindex: u32, attach_type: bpf_attach_type) -> Vec<Place> {
     /// As many as the kernel attaches to one place.
     const ROOM: usize = 64;
     let (mut programs, mut links) = ([0u32; ROOM], [0u32; ROOM]);
     let mut query = Query {
         ifindex,
-        attach_type: bpf_attach_type::BPF_TCX_EGRESS as u32,
+        attach_type: attach_type as u32,
         query_flags: 0,
         attach_flags: 0,
         programs: programs.as_mut_ptr().addr() as u64,

@@ -38,6 +38,8 @@ pub enum Slot {
     Xdp,
     /// XDP, in the network stack.
     XdpGeneric,
+    /// TC ingress.
+    Ingress,
     /// TC egress.
     Egress,
 }
@@ -119,6 +121,7 @@ impl Owner {
             None => match slot {
                 Slot::Xdp => format!("ip link set dev {interface} xdp off"),
                 Slot::XdpGeneric => format!("ip link set dev {interface} xdpgeneric off"),
+                Slot::Ingress => format!("bpftool net detach tcx_ingress dev {interface}"),
                 Slot::Egress => format!("bpftool net detach tcx_egress dev {interface}"),
             },
         }

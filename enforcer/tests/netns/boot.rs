@@ -70,6 +70,25 @@ fn after_a_reboot_the_policy_returns() {
 }
 
 #[test]
+fn a_reboot_while_a_policy_waits_returns_to_the_one_before() {
+    let net = Net::under(&policy(&[WEB]));
+    let other = policy(&["id: names, from: office, to: plant, services: udp/53"]);
+    let file = net.enforcer.policy_file("other", &other).unwrap();
+    let file = file.display().to_string();
+    let waits = ["apply", "--confirm", "10min", &file];
+    succeeded(&net.enforcer.output(&waits).unwrap()).unwrap();
+    net.expect(&[("office", "plant", Udp(53), PASSES)]);
+    net.forget();
+
+    succeeded(&boot(&net)).unwrap();
+
+    net.expect(&WEB_ONLY);
+    let late = net.enforcer.output(&["confirm"]).unwrap();
+    assert_eq!(late.status.code(), Some(1));
+    net.expect(&WEB_ONLY);
+}
+
+#[test]
 fn a_machine_without_a_policy_boots_as_it_is() {
     let net = Net::open();
     let said = succeeded(&boot(&net)).unwrap();

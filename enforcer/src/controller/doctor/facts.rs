@@ -72,6 +72,8 @@ pub struct InterfaceFacts {
     pub xdp: Option<(Occupant, Slot)>,
     /// A program of ours judges what comes in.
     pub is_judged: bool,
+    /// The tcx programs at its ingress, in the order in which they run.
+    pub ingress: Vec<Occupant>,
     /// The tcx programs at its egress, in the order in which they run.
     pub egress: Vec<Occupant>,
     /// Priorities of the TC egress filters of others.

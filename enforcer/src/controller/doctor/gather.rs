@@ -75,6 +75,10 @@ fn interfaces(instance: &Instance, links: &[Interface], netlink: &Netlink) -> Ve
         owner: owners.of(program_id),
         is_ours: ours.contains(&program_id),
     };
+    let occupants = |places: Vec<inspect::Place>| {
+        let places = places.iter();
+        places.map(|place| occupant(place.program_id)).collect()
+    };
     let have_xdp = xdp_features::drivers_with_xdp().unwrap_or_default();
     let outside = links.iter().filter(|link| !link.is_loopback);
     let facts = outside.map(|link| InterfaceFacts {
@@ -82,10 +86,8 @@ fn interfaces(instance: &Instance, links: &[Interface], netlink: &Netlink) -> Ve
         has_driver_xdp: have_xdp.get(&link.ifindex).copied(),
         is_judged: is_judged(link.ifindex),
         xdp: link.xdp_program().map(|(id, slot)| (occupant(id), slot)),
-        egress: inspect::egress(link.ifindex)
-            .iter()
-            .map(|place| occupant(place.program_id))
-            .collect(),
+        ingress: occupants(inspect::ingress(link.ifindex)),
+        egress: occupants(inspect::egress(link.ifindex)),
         egress_filters: netlink.foreign_egress_filters(link.ifindex),
         rp_filter: ["all", &link.name]
             .iter()

@@ -6,15 +6,16 @@ use crate::kernel::owner::Slot;
 
 /// What follows from who is attached to an interface.
 pub(super) fn findings(facts: &Facts, one: &InterfaceFacts) -> Vec<Finding> {
-    let mut findings = vec![ingress(facts, one)];
-    findings.extend(egress(one));
+    let mut findings = vec![xdp(facts, one)];
+    findings.extend(tc(one, Slot::Ingress));
+    findings.extend(tc(one, Slot::Egress));
     findings.extend(filters(facts, one));
     findings.extend(missing(facts, one));
     findings
 }
 
 /// Who has the one place for an XDP program.
-fn ingress(facts: &Facts, one: &InterfaceFacts) -> Finding {
+fn xdp(facts: &Facts, one: &InterfaceFacts) -> Finding {
     let name = &one.link.name;
     match &one.xdp {
         None => good(name, "no XDP program"),
@@ -36,12 +37,15 @@ fn ingress(facts: &Facts, one: &InterfaceFacts) -> Finding {
     }
 }
 
-/// Who sees packets that go out, before us and after us.
-fn egress(one: &InterfaceFacts) -> Vec<Finding> {
+/// Who sees packets at TC ingress or egress, before us and after us.
+fn tc(one: &InterfaceFacts, slot: Slot) -> Vec<Finding> {
     let name = &one.link.name;
-    let ours = one.egress.iter().position(|occupant| occupant.is_ours);
-    let others = one
-        .egress
+    let (occupants, way, through) = match slot {
+        Slot::Egress => (&one.egress, "TC egress", "out"),
+        _ => (&one.ingress, "TC ingress", "in"),
+    };
+    let ours = occupants.iter().position(|occupant| occupant.is_ours);
+    let others = occupants
         .iter()
         .enumerate()
         .filter(|(_, occupant)| !occupant.is_ours);
@@ -49,14 +53,15 @@ fn egress(one: &InterfaceFacts) -> Vec<Finding> {
         .map(|(at, Occupant { owner, .. })| match ours {
             Some(ours) if at < ours => warning(
                 name,
-                format!("TC egress program {owner} runs before ours, and may let packets out that ours never sees"),
+                format!("{way} program {owner} runs before ours, and may let packets {through} that ours never sees"),
                 format!(
                     "attach it after ours (BPF_F_AFTER), or detach it: {}",
-                    owner.removal(name, Slot::Egress)
+                    owner.removal(name, slot)
                 ),
             ),
-            Some(_) => good(name, format!("TC egress program {owner} runs after ours")),
-            None => good(name, format!("TC egress program {owner}; ours will run before it")),
+            Some(_) => good(name, format!("{way} program {owner} runs after ours")),
+            // At ingress ours is XDP, which comes first anyway.
+            None => good(name, format!("{way} program {owner}; ours will run before it")),
         })
         .collect()
 }
@@ -149,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_comes_before_us_at_egress_is_a_danger() {
+    fn only_who_comes_before_us_is_a_danger() {
         let mut facts = fine();
         let (ours, other) = (occupant("enforcer_egress", true), occupant("shaper", false));
         facts.eth0().egress = vec![ours.clone(), other.clone()];
@@ -165,7 +170,12 @@ mod tests {
             Warning,
             &["`shaper`", "before ours", "rm /sys/fs/bpf/x"],
         );
-        facts.eth0().egress = vec![other];
+        facts.eth0().egress = vec![other.clone()];
+        let ours = occupant("enforcer_ingress", true);
+        facts.eth0().ingress = vec![other.clone(), ours];
+        let words = ["TC ingress program `shaper`", "packets in"];
+        expect(&facts, "eth0", Warning, &words);
+        facts.eth0().ingress = vec![other];
         assert!(
             about(&facts, "eth0")
                 .iter()
