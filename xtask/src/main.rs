@@ -25,6 +25,7 @@ Usage: cargo xtask <task>
   setup          provide what building and testing need; instant when all is there
   test [ARGS]    run every test, also those that need root; ARGS go to `cargo test`
   bench [ARGS]   what a packet costs, above an empty program; `--json FILE` too
+  bench swap     what an apply costs, and what traffic notices of it
   vm-test [--update] [SUITE...]
                  the tests under other kernels, those of Debian's suites, in QEMU
   demo           a router, four networks, one policy and real traffic, then all is gone

@@ -3,6 +3,10 @@
 //! Needed when a policy outgrows the maps or wants flow maps of another size, and
 //! when this executable carries other programs than those that run. At every moment each link runs the old
 //! programs or the new ones, both under the same policy and with the same flows.
+//!
+//! There is no way back to smaller maps while a policy is in force: they could hold
+//! the next policy only once that one is active, so that each apply of a smaller
+//! policy would load programs after it, for memory that this machine has had.
 
 use crate::compile::size::{SizeClass, Sizes};
 use crate::compile::{Image, compile};

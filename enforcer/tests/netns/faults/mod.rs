@@ -153,6 +153,29 @@ fn failing_file_calls_of_an_apply() {
     story.tell(&faults(&calls, &FILES, 1));
 }
 
+/// Calls that an apply makes only when it waits to be confirmed, and those by which
+/// it ends, one way or the other.
+#[test]
+fn faults_of_applies_that_wait() {
+    let (net, files) = serving();
+    let a = State::under(Force::A, &files.a).also_when_waiting();
+    let waiting = State::under(Force::A, &files.a).also_when_waiting();
+    let waiting = waiting.then_waiting(Force::B, &files.b);
+    let b = State::under(Force::B, &files.b).also_when_waiting();
+    let apply = ["apply", "--confirm", "1h", &files.b];
+    let stories: [(&State, &[&str], &State); 3] = [
+        (&a, &apply, &waiting),
+        (&waiting, &["confirm"], &b),
+        (&waiting, &["rollback"], &a),
+    ];
+    for (before, command, after) in stories {
+        let story = Story::new(&net, before, command, after);
+        let calls = story.count(&STEPS);
+        story.tell(&faults(&calls, &KERNEL, 7));
+        story.tell(&kills(&calls, 9));
+    }
+}
+
 #[test]
 fn an_apply_that_is_killed_at_any_step() {
     let (net, files) = serving();

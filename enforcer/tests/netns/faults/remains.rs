@@ -19,9 +19,9 @@ pub fn remains(net: &Net) -> Remains {
         for part in ["bpf", "state"] {
             walk(&root.join(part), &mut found);
         }
-        // The active one, and the one to go back to.
+        // The active one and the one to go back to, from that one too.
         let policies = fs::read_dir(root.join("state")).map_or(0, Iterator::count);
-        if policies > 2 {
+        if policies > 3 {
             found.insert(format!("{policies} state files"));
         }
         found
