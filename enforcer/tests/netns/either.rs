@@ -42,6 +42,8 @@ pub struct Files {
     pub b: String,
     /// Policy B among so much else that it needs larger maps.
     pub large_b: String,
+    /// Policy A with flow maps of another size.
+    pub sized_a: String,
     #[expect(dead_code, reason = "held, not used")]
     serving: Arc<()>,
 }
@@ -56,6 +58,10 @@ pub fn serving() -> (Net, Files) {
     let files = Files {
         a: file("a", policy(&CONDUITS_A)),
         b: file("b", policy(&CONDUITS_B)),
+        sized_a: file(
+            "sized-a",
+            policy(&CONDUITS_A) + "limits: { flows: 2048, flows_new: 2048 }\n",
+        ),
         large_b: file("large-b", large(&CONDUITS_B)),
         serving: serve(&net),
     };

@@ -12,7 +12,10 @@ use std::env;
 use seam::{Calls, Effect, Fault};
 use story::{State, Story};
 
-use crate::either::{Force, serving};
+use xtask::lab::Family;
+
+use crate::daemon::Daemon;
+use crate::either::{Force, apply, in_force, serving};
 
 /// What the kernel says when it is out of memory, forbids, or is disturbed.
 const KERNEL: [&str; 4] = ["ENOMEM", "EPERM", "EBUSY", "EINTR"];
@@ -206,4 +209,22 @@ fn a_detach_that_is_killed_at_any_step() {
     let story = Story::new(&net, &a, &["detach"], &open);
     let calls = story.count(&STEPS);
     story.tell(&kills(&calls, 5));
+}
+
+/// Killed between two links, an apply leaves interfaces with different flow maps,
+/// and answers find no flow. Whoever watches the lock puts that right.
+#[test]
+fn a_daemon_finishes_a_killed_change_of_the_flow_maps() {
+    let (net, files) = serving();
+    apply(&net, &files.a);
+    let command = ["apply", &files.sized_a];
+    let calls = seam::count(&net, &["bpf"], &command);
+    let _daemon = Daemon::start(&net);
+    for fault in kills(&calls, 11) {
+        apply(&net, &files.a);
+        seam::run(&net, fault, &command);
+        for family in Family::BOTH {
+            assert_eq!(in_force(&net, family), Ok(Force::A), "{fault:?}");
+        }
+    }
 }
