@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use xtask::lab::{Family, succeeded};
 
 use crate::either::{Force, apply, in_force, serving};
+use crate::footprint::Footprint;
 use crate::network::Net;
 
 #[test]
@@ -56,6 +57,49 @@ fn a_killed_detach_can_be_repeated() {
     }
 }
 
+/// Whatever changes an installation is killed at any moment, again and again, without
+/// a look at what that leaves.
+#[test]
+fn a_thousand_kills_leave_one_whole_policy() {
+    const KILLS: usize = 1_000;
+    let (net, files) = serving();
+    let [a, b] = [files.a.as_str(), files.b.as_str()];
+    let commands: [&[&str]; 8] = [
+        &["apply", a],
+        &["apply", b],
+        &["apply", "--confirm", "1h", a],
+        &["apply", "--confirm", "1h", b],
+        &["confirm"],
+        &["rollback"],
+        &["boot"],
+        &["run"],
+    ];
+    let usual = usual_duration(&net, [a, b]);
+    let footprint = Footprint::of(&net);
+    // The same every time (Numerical Recipes).
+    let mut random = 1u32;
+    let mut next = |below: u32| {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (random >> 16) % below
+    };
+    let mut seen = BTreeSet::new();
+    for kill in 0..KILLS {
+        let command = commands[next(commands.len() as u32) as usize];
+        kill_command(&net, command, usual * next(120) / 100);
+        let family = Family::BOTH[kill % 2];
+        let force = in_force(&net, family);
+        let force = force.unwrap_or_else(|error| panic!("kill {kill}, {command:?}: {error}"));
+        assert_ne!(force, Force::Open, "kill {kill}, {command:?}");
+        seen.insert(force);
+    }
+    assert_eq!(seen.len(), 2, "{seen:?}");
+    // It may be that none waits.
+    let _ = net.enforcer.output(&["confirm"]).unwrap();
+    apply(&net, a);
+    assert_eq!(in_force(&net, Family::V4), Ok(Force::A));
+    footprint.expect(&net);
+}
+
 /// Kills applies of two policies in turn, each a bit later after its start.
 ///
 /// They are policy A and policy B.
@@ -94,7 +138,11 @@ fn usual_duration(net: &Net, files: [&str; 2]) -> Duration {
 }
 
 fn kill_apply(net: &Net, file: &str, after: Duration) {
-    let mut child = net.enforcer.start(&["apply", file]).unwrap();
+    kill_command(net, &["apply", file], after);
+}
+
+fn kill_command(net: &Net, command: &[&str], after: Duration) {
+    let mut child = net.enforcer.start(command).unwrap();
     thread::sleep(after);
     // It may have ended already.
     let _ = child.kill();

@@ -156,6 +156,18 @@ fn failing_file_calls_of_an_apply() {
     story.tell(&faults(&calls, &FILES, 1));
 }
 
+/// Interfaces and addresses are asked for by netlink.
+#[test]
+fn failing_netlink_calls_of_an_apply() {
+    let (net, files) = serving();
+    let a = State::under(Force::A, &files.a);
+    let b = State::under(Force::B, &files.b);
+    let command = ["apply", &files.b];
+    let story = Story::new(&net, &a, &command, &b);
+    let calls = story.count(&["socket", "bind", "sendto", "recvfrom"]);
+    story.tell(&faults(&calls, &["ENOBUFS", "ENOMEM", "EPERM"], 1));
+}
+
 /// Calls that an apply makes only when it waits to be confirmed, and those by which
 /// it ends, one way or the other.
 #[test]
