@@ -120,7 +120,7 @@ fn failing_bpf_calls_of_a_first_apply() {
     let command = ["apply", &files.a];
     let story = Story::new(&net, &open, &command, &a);
     let calls = story.count(&["bpf"]);
-    story.tell(&faults(&calls, &KERNEL, 1));
+    story.tell(&faults(&calls, &KERNEL, 5));
 }
 
 /// The policy needs larger maps, so that programs and maps are replaced.
@@ -132,7 +132,7 @@ fn failing_bpf_calls_of_a_move_to_larger_maps() {
     let command = ["apply", &files.large_b];
     let story = Story::new(&net, &a, &command, &b);
     let calls = story.count(&["bpf"]);
-    story.tell(&faults(&calls, &KERNEL, 9));
+    story.tell(&faults(&calls, &KERNEL, 17));
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn failing_bpf_calls_of_detach() {
     let open = State::open();
     let story = Story::new(&net, &a, &["detach"], &open);
     let calls = story.count(&["bpf"]);
-    story.tell(&faults(&calls, &KERNEL, 1));
+    story.tell(&faults(&calls, &KERNEL, 5));
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn a_move_to_larger_maps_that_is_killed_at_any_step() {
     let command = ["apply", &files.large_b];
     let story = Story::new(&net, &a, &command, &b);
     let calls = story.count(&STEPS);
-    story.tell(&kills(&calls, 9));
+    story.tell(&kills(&calls, 17));
 }
 
 #[test]
