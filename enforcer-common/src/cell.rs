@@ -19,6 +19,8 @@ impl Slot {
     pub const ESSENTIAL: Self = Self(3);
     /// `(failsafe:N)`: the first of [`crate::limits::FAILSAFES`].
     pub const FAILSAFE: Self = Self(11);
+    /// `(related)`: ICMP errors about known flows.
+    pub const RELATED: Self = Self(27);
     /// `(no-conduit)!audit`.
     pub const NO_CONDUIT_AUDIT: Self = Self(28);
     /// `(intra-zone)!audit`.

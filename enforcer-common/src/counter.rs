@@ -74,7 +74,7 @@ unsafe impl aya::Pod for ConduitCell {}
 unsafe impl aya::Pod for DropCell {}
 
 /// Cells for one pair of zones: the reasons that presuppose a destination.
-const PAIR_CELLS: u32 = 10;
+const PAIR_CELLS: u32 = 11;
 /// Cells for one source zone: the reasons that do not, by their numbers.
 const SINGLE_CELLS: u32 = 64;
 /// More zone ids than this, and destinations share a cell.
@@ -136,6 +136,7 @@ const fn pair_cell(reason: DropReason) -> Option<u32> {
         DropReason::REJECT => Some(7),
         DropReason::RATE_LIMITED => Some(8),
         DropReason::AUDIT => Some(9),
+        DropReason::ICMP_UNRELATED => Some(10),
         _ => None,
     }
 }

@@ -101,6 +101,10 @@ fn udp(facts: &Facts, is_local: impl Fn() -> bool) -> Option<Essential> {
 
 #[inline(always)]
 fn icmpv6(facts: &Facts, is_local: impl Fn() -> bool) -> Option<Essential> {
+    // RFC 6980: neighbour discovery is never fragmented.
+    if facts.is_fragment() {
+        return None;
+    }
     let essential = match (facts.question.service >> 8, facts.hop_limit) {
         (133 | 135..=137, 255) => Some(Essential::ND),
         (134, 255) if facts.question.source.is_link_local() => Some(Essential::RA),

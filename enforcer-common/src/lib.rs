@@ -23,6 +23,7 @@ pub mod dropped;
 pub mod essential;
 pub mod event;
 pub mod flow;
+pub mod fragment;
 pub mod idle;
 pub mod layout;
 pub mod limits;

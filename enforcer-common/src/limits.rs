@@ -29,6 +29,12 @@ pub const FLOWS: u32 = 65_536;
 /// Flows that are not established yet, likewise.
 pub const FLOWS_NEW: u32 = 65_536;
 
+/// Datagrams whose later fragments are awaited.
+pub const FRAGMENTS: u32 = 1_024;
+
+/// Seconds after its first fragment in which the others of a datagram must come.
+pub const FRAGMENT_S: u32 = 5;
+
 /// Sources that have a rate of their own; then the least recently seen one
 /// begins anew.
 pub const RATE_SOURCES: u32 = 16_384;

@@ -26,6 +26,9 @@ pub unsafe trait Packet {
     fn bare_ether_type(&self) -> Option<u16> {
         None
     }
+    /// Makes the first `bytes` of the packet readable in place, as far as it has
+    /// so many; what was read before must be read again.
+    fn pull(&self, bytes: u32);
     /// Returns `value` in such a way that the verifier forgets what it knows of
     /// it. A loop that passes its variables through here looks the same to the
     /// verifier in every turn, so that it does not follow each way through.
@@ -99,6 +102,8 @@ unsafe impl Packet for Bytes {
     fn stripped_tag(&self) -> Option<u16> {
         None
     }
+
+    fn pull(&self, _bytes: u32) {}
 
     fn opaque(&self, value: u32) -> u32 {
         value

@@ -43,8 +43,9 @@ reasons! {
     SOURCE_ROUTED = 6, "source-routed";
     /// Extension headers beyond the limits in [`crate::limits`].
     TOO_MANY_EXTENSIONS = 7, "too-many-extensions";
-    /// A fragment of a datagram.
-    FRAGMENT = 8, "fragment";
+    /// A fragment that is empty, of a length that no fragment has, or beyond the
+    /// longest datagram.
+    BAD_FRAGMENT = 8, "bad-fragment";
     /// TCP data offset or UDP length makes no sense.
     BAD_TRANSPORT_HEADER = 9, "bad-transport-header";
     /// ICMP inside IPv6 or ICMPv6 inside IPv4.
@@ -78,6 +79,14 @@ reasons! {
     RATE_LIMITED = 23, "rate-limited";
     /// No drop: an audit let pass what would have been dropped.
     AUDIT = 24, "audit";
+    /// An ICMP error that reports no packet of a known flow, and that no conduit
+    /// names.
+    ICMP_UNRELATED = 25, "icmp-unrelated";
+    /// A later fragment of a datagram whose first fragment has not passed.
+    FRAGMENT_ORPHAN = 26, "fragment-orphan";
+    /// A fragment of a datagram in which fragments overlap, or contradict each
+    /// other in its length (RFC 5722, RFC 8200).
+    FRAGMENT_OVERLAP = 27, "fragment-overlap";
 }
 
 impl DropReason {
@@ -99,6 +108,7 @@ impl DropReason {
                 | Self::SELF_OUT
                 | Self::REJECT
                 | Self::RATE_LIMITED
+                | Self::ICMP_UNRELATED
         )
     }
 }

@@ -51,11 +51,11 @@ impl Seen<'_> {
 #[repr(C)]
 pub struct FlowScratch {
     /// The flow it belongs to.
-    key: FlowKey,
+    pub key: FlowKey,
     /// The entry of a flow that it opens.
-    entry: Flow,
+    pub entry: Flow,
     /// What a flow asked that is judged again.
-    question: Question,
+    pub question: Question,
     /// Whether its initiator sends the packet in hand: 0 or 1.
     is_initiator: u32,
     /// What the tables say of both its ends.
@@ -86,7 +86,7 @@ enum Known {
 
 /// Writes down which flow a packet can belong to.
 #[inline(always)]
-fn prepare(facts: &Facts, scratch: &mut FlowScratch) {
+pub fn prepare(facts: &Facts, scratch: &mut FlowScratch) {
     let (key, from_low) = FlowKey::of(facts);
     scratch.key = key;
     scratch.entry.flags = if from_low { Flow::INITIATOR_IS_LOW } else { 0 };
@@ -270,7 +270,12 @@ fn belongs(seen: &Seen, entry: &Flow, is_initiator: bool) -> bool {
 ///
 /// A function of its own in the kernel: after each apply it runs once a flow.
 #[inline(never)]
-fn judge_again(active: &Active, routes: &Fib, facts: &Facts, scratch: &mut FlowScratch) -> bool {
+pub fn judge_again(
+    active: &Active,
+    routes: &Fib,
+    facts: &Facts,
+    scratch: &mut FlowScratch,
+) -> bool {
     if !lookup::is_listed(active, scratch.question.place.ifindex) {
         relocate(routes, facts, scratch);
     }

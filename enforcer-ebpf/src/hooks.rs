@@ -1,6 +1,7 @@
 //! What the two hooks give: packet bytes, and the routing table.
 
 use core::ffi::c_void;
+use core::hint::black_box;
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::bpf_fib_lookup as FibLookup;
@@ -17,6 +18,49 @@ use crate::report::Amount;
 /// Most bytes of headers that the parser reads: Ethernet and two tags, IPv6,
 /// extension headers, one header more.
 const HEADER_BYTES: u32 = 14 + 8 + 40 + 256 + 20;
+
+/// A packet of a hook, which can be had again from the context of the hook: that
+/// takes less of the stack than the packet itself.
+pub trait Hooked: Packet {
+    /// What the hook is given.
+    type Context;
+    /// What the hook was given.
+    fn context(&self) -> &Self::Context;
+    /// The packet, for looks at places in it that are known.
+    fn again(context: &Self::Context, zero: u32) -> impl Packet;
+}
+
+impl Hooked for Ingress<'_> {
+    type Context = XdpContext;
+
+    #[inline(always)]
+    fn context(&self) -> &XdpContext {
+        self.ctx
+    }
+
+    #[inline(always)]
+    fn again(ctx: &XdpContext, zero: u32) -> impl Packet {
+        Ingress { ctx, zero }
+    }
+}
+
+impl Hooked for Buffer<'_> {
+    type Context = TcContext;
+
+    #[inline(always)]
+    fn context(&self) -> &TcContext {
+        self.ctx
+    }
+
+    #[inline(always)]
+    fn again(ctx: &TcContext, zero: u32) -> impl Packet {
+        Reread(Buffer {
+            ctx,
+            zero,
+            is_bare: false,
+        })
+    }
+}
 
 /// A packet at XDP ingress.
 pub struct Ingress<'a> {
@@ -45,6 +89,9 @@ unsafe impl Packet for Ingress<'_> {
     fn stripped_tag(&self) -> Option<u16> {
         None
     }
+
+    #[inline(always)]
+    fn pull(&self, _bytes: u32) {}
 
     #[inline(always)]
     fn opaque(&self, value: u32) -> u32 {
@@ -87,7 +134,7 @@ pub struct Buffer<'a> {
 }
 
 // SAFETY: the kernel keeps the linear bytes in place while the program runs and
-// calls no helper that moves them; `pull_headers` is called before any look.
+// calls no helper that moves them but by `pull`, after which all is looked at again.
 unsafe impl Packet for Buffer<'_> {
     #[inline(always)]
     fn data(&self) -> usize {
@@ -117,6 +164,16 @@ unsafe impl Packet for Buffer<'_> {
         // SAFETY: the context is valid while the program runs.
         let protocol = unsafe { (*self.ctx.skb.skb).protocol };
         self.is_bare.then_some(u16::from_be(protocol as u16))
+    }
+
+    #[inline(always)]
+    fn pull(&self, bytes: u32) {
+        let len = self.ctx.len();
+        let wanted = if len < bytes { len } else { bytes };
+        if self.ctx.data() + wanted as usize > self.ctx.data_end() {
+            // Failing leaves the packet as it is; the parser calls it truncated.
+            let _ = self.ctx.pull_data(wanted);
+        }
     }
 
     #[inline(always)]
@@ -159,16 +216,7 @@ impl<'a> Buffer<'a> {
     /// Makes the headers readable in place.
     #[inline(always)]
     pub fn pull_headers(&self) {
-        let len = self.ctx.len();
-        let wanted = if len < HEADER_BYTES {
-            len
-        } else {
-            HEADER_BYTES
-        };
-        if self.ctx.data() + wanted as usize > self.ctx.data_end() {
-            // Failing leaves the packet as it is; the parser calls it truncated.
-            let _ = self.ctx.pull_data(wanted);
-        }
+        self.pull(HEADER_BYTES);
     }
 
     /// What it adds to counters: a packet that the device will cut up counts
@@ -182,6 +230,45 @@ impl<'a> Buffer<'a> {
             packets: u64::from(if segments == 0 { 1 } else { segments }),
             bytes: u64::from(bytes),
         }
+    }
+}
+
+/// A packet at TC whose bounds are read anew at each look. The compiler would read
+/// them once, and make numbers of them that are no pointers to the verifier.
+struct Reread<'a>(Buffer<'a>);
+
+// SAFETY: as for the packet itself.
+unsafe impl Packet for Reread<'_> {
+    #[inline(always)]
+    fn data(&self) -> usize {
+        // SAFETY: the context is valid while the program runs.
+        unsafe { (*black_box(self.0.ctx.skb.skb)).data as usize }
+    }
+
+    #[inline(always)]
+    fn data_end(&self) -> usize {
+        // SAFETY: as above.
+        unsafe { (*black_box(self.0.ctx.skb.skb)).data_end as usize }
+    }
+
+    #[inline(always)]
+    fn total_bytes(&self) -> usize {
+        self.0.total_bytes()
+    }
+
+    #[inline(always)]
+    fn stripped_tag(&self) -> Option<u16> {
+        self.0.stripped_tag()
+    }
+
+    #[inline(always)]
+    fn pull(&self, bytes: u32) {
+        self.0.pull(bytes);
+    }
+
+    #[inline(always)]
+    fn opaque(&self, value: u32) -> u32 {
+        self.0.opaque(value)
     }
 }
 

@@ -20,9 +20,11 @@
 
 mod events;
 mod flows;
+mod fragments;
 mod hooks;
 mod maps;
 mod reject;
+mod related;
 mod report;
 mod terms;
 
@@ -39,13 +41,13 @@ use enforcer_common::essential::Essential;
 use enforcer_common::event::Kind;
 use enforcer_common::lookup;
 use enforcer_common::packet::Packet;
-use enforcer_common::parse::{self, Payload};
+use enforcer_common::parse::{self, Facts, Payload};
 use enforcer_common::question::{Mac, Origin, Place, Tags};
 use enforcer_common::verdict::DropReason;
 
 use crate::events::Happened;
 use crate::flows::Seen;
-use crate::hooks::{Buffer, Fib, Ingress};
+use crate::hooks::{Buffer, Fib, Hooked, Ingress};
 use crate::maps::{Active, InForce, Scratch};
 
 /// Judges every packet that comes in.
@@ -165,7 +167,7 @@ fn place(packet: &impl Packet, ifindex: u32, origin: Origin) -> Place {
 #[inline(always)]
 fn settle(
     active: &Active,
-    packet: &impl Packet,
+    packet: &impl Hooked,
     routes: &Fib,
     place: Place,
     scratch: &mut Scratch,
@@ -207,7 +209,7 @@ fn refuse(active: &Active, drop: &Dropped, scratch: &Scratch) -> Verdict {
 #[inline(always)]
 fn enforce(
     active: &Active,
-    packet: &impl Packet,
+    packet: &impl Hooked,
     routes: &Fib,
     scratch: &mut Scratch,
 ) -> Result<Slot, Dropped> {
@@ -219,10 +221,35 @@ fn enforce(
         Payload::Link => return Ok(Essential::LINK.slot()),
         Payload::Ip => {}
     }
+    scratch.ends.source = decide::source_end(active, &scratch.facts.question);
     // The compiler reads it all again, instead of keeping it in registers,
     // where the verifier would follow every value on every way through.
-    let facts = &*black_box(&mut scratch.facts);
-    let source = decide::source_end(active, &facts.question);
+    let scratch = black_box(scratch);
+    if scratch.facts.flags & Facts::UNUSUAL != 0 {
+        let source = &scratch.ends.source;
+        if scratch.facts.is_fragment() {
+            let (facts, datagram) = (&mut scratch.facts, &mut scratch.datagram);
+            fragments::follow(active, facts, datagram, source)?;
+        } else if !source.zone.is_spoofed() {
+            let read = (&scratch.facts, &mut scratch.quoted, &mut scratch.flow);
+            if let Some(slot) = related::pass(active, packet, routes, read) {
+                return Ok(slot);
+            }
+        }
+    }
+    let Slot(slot) = judged(active, routes, scratch)?;
+    // From here on one way to the verifier, not one for each rule.
+    let slot = Slot(active.forgotten(slot));
+    if scratch.facts.flags & Facts::FIRST != 0 {
+        fragments::remember(active, &scratch.facts, &mut scratch.datagram);
+    }
+    Ok(slot)
+}
+
+/// The verdict on a packet whose headers and source lie in the scratch.
+#[inline(always)]
+fn judged(active: &Active, routes: &Fib, scratch: &mut Scratch) -> Result<Slot, Dropped> {
+    let (facts, source) = (&scratch.facts, scratch.ends.source);
     if !source.zone.is_spoofed() {
         let sender = (source.zone.zone(), &scratch.amount);
         if let Some(slot) = flows::established(active, facts, sender, &mut scratch.flow) {

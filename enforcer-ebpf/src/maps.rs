@@ -12,6 +12,7 @@ use enforcer_common::counter::{ConduitCell, DropCell};
 use enforcer_common::decide::Ends;
 use enforcer_common::event::{Budget, Event};
 use enforcer_common::flow::{Flow, FlowKey};
+use enforcer_common::fragment::{Datagram, DatagramKey};
 use enforcer_common::layout::{DECLARED_HALF_WORDS, Layout};
 use enforcer_common::limits;
 use enforcer_common::lookup::{self, Tables};
@@ -20,6 +21,7 @@ use enforcer_common::question::Tags;
 use enforcer_common::terms::SourceKey;
 
 use crate::flows::FlowScratch;
+use crate::fragments::DatagramScratch;
 use crate::report::Amount;
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
@@ -52,6 +54,11 @@ pub static FLOWS: LruHashMap<FlowKey, Flow, { limits::FLOWS as usize }> = LruHas
 /// Flows that are not established yet.
 #[btf_map(name = "flows_new")]
 pub static FLOWS_NEW: LruHashMap<FlowKey, Flow, { limits::FLOWS_NEW as usize }> = LruHashMap::new();
+
+/// Datagrams whose later fragments are awaited.
+#[btf_map(name = "fragments")]
+pub static FRAGMENTS: LruHashMap<DatagramKey, Datagram, { limits::FRAGMENTS as usize }> =
+    LruHashMap::new();
 
 /// The bucket of each conduit with a rate, by slot.
 #[btf_map(name = "rates")]
@@ -91,6 +98,10 @@ pub struct Scratch {
     pub route: FibLookup,
     /// What it needs of the flow table.
     pub flow: FlowScratch,
+    /// What the packet says that an ICMP error quotes.
+    pub quoted: Facts,
+    /// What a fragment needs of its datagram.
+    pub datagram: DatagramScratch,
 }
 
 /// One [`Scratch`] for each hook: neither interrupts itself on one CPU.
@@ -173,6 +184,12 @@ impl Active {
             tables,
             zero,
         })
+    }
+
+    /// Returns `value` in such a way that the verifier forgets what it knows of it.
+    #[inline(always)]
+    pub fn forgotten(&self, value: u32) -> u32 {
+        value.wrapping_add(self.zero)
     }
 
     /// Where a place of the tables lies, rounded down to a multiple of `of`.

@@ -1,10 +1,11 @@
 //! IPv4 and IPv6: from the network header to what it carries.
 
-use super::{Facts, Rest, merged};
+use super::{Facts, Rest, WHOLE, merged};
+use crate::fragment::Piece;
 use crate::limits::{EXTENSION_BYTES, EXTENSION_HEADERS, IPV4_OPTION_BYTES};
 use crate::packet::{Packet, byte, header};
 use crate::verdict::DropReason;
-use crate::wire::{Extension, Ipv4, Ipv6, protocol};
+use crate::wire::{Extension, Fragment, Ipv4, Ipv6, protocol};
 
 #[inline(always)]
 pub(super) fn ipv4(
@@ -24,8 +25,21 @@ pub(super) fn ipv4(
     if header_bytes > size_of::<Ipv4>() {
         ipv4_options(packet, start + size_of::<Ipv4>(), start + header_bytes)?;
     }
+    let mut part = WHOLE;
     if ip.is_fragment() {
-        return Err(DropReason::FRAGMENT);
+        let (begin, bytes) = (ip.fragment_start(), ip.total_bytes() as u32);
+        // The longest datagram; more overflows what receivers count with.
+        if begin + bytes > LONGEST {
+            return Err(DropReason::BAD_FRAGMENT);
+        }
+        facts.piece = Piece {
+            id: ip.id(),
+            start: begin,
+            end: begin + bytes - header_bytes as u32,
+            protocol: ip.protocol().into(),
+            is_last: ip.is_last_fragment().into(),
+        };
+        part = part_of(&facts.piece);
     }
     facts.question.source = ip.source();
     facts.question.destination = ip.destination();
@@ -34,7 +48,21 @@ pub(super) fn ipv4(
         protocol: ip.protocol(),
         offset: start + header_bytes,
         end,
+        part,
     })
+}
+
+/// Most bytes of a whole datagram: all that IPv4 headers can count, and IPv6
+/// headers of what follows them.
+const LONGEST: u32 = 65_535;
+
+#[inline(always)]
+const fn part_of(piece: &Piece) -> u16 {
+    if piece.start == 0 {
+        Facts::FIRST
+    } else {
+        Facts::LATER
+    }
 }
 
 /// Walks the options for loose and strict source routes (RFC 7126, 4.3, 4.4).
@@ -96,6 +124,7 @@ pub(super) fn ipv6(
         protocol: ip.next_header(),
         offset,
         end,
+        part: WHOLE,
     })
 }
 
@@ -113,16 +142,18 @@ pub(super) const fn is_extension(protocol: u8, is_ipv6: bool) -> bool {
     }
 }
 
-/// Walks extension headers up to the first header that is none.
+/// Walks extension headers up to the first header that is none, or up to what a
+/// later fragment carries.
 #[inline(always)]
 pub(super) fn extensions(
     packet: &impl Packet,
     mut rest: Rest,
     is_ipv6: bool,
+    facts: &mut Facts,
 ) -> Result<Rest, DropReason> {
     let is_ipv6 = packet.opaque(is_ipv6.into()) != 0;
     let first = rest.offset;
-    let mut walked = 0;
+    let (mut walked, mut fragments) = (0, 0);
     // One step more than there may be headers, which finds the one too many.
     for index in 0..=EXTENSION_HEADERS {
         if !is_extension(rest.protocol, is_ipv6) {
@@ -138,14 +169,20 @@ pub(super) fn extensions(
         if rest.protocol == protocol::HOP_BY_HOP && index > 0 {
             return Err(DropReason::BAD_IPV6_HEADER);
         }
-        if rest.protocol == protocol::FRAGMENT {
-            return Err(DropReason::FRAGMENT);
-        }
         if rest.protocol == protocol::ROUTING && extension.routing_type() == 0 {
             return Err(DropReason::SOURCE_ROUTED);
         }
+        if rest.protocol == protocol::FRAGMENT {
+            // RFC 8200, 4.1: one, at most.
+            if fragments != 0 {
+                return Err(DropReason::BAD_FRAGMENT);
+            }
+            fragments = 1;
+            rest.part = fragment(packet, rest, first, facts)?;
+        }
         walked += match rest.protocol {
             protocol::AH => extension.ah_bytes(),
+            protocol::FRAGMENT => size_of::<Fragment>(),
             _ => extension.extension_bytes(),
         };
         let next = extension.next_header();
@@ -153,8 +190,43 @@ pub(super) fn extensions(
             return Err(DropReason::TOO_MANY_EXTENSIONS);
         }
         walked = merged(packet, walked);
+        fragments = packet.opaque(fragments);
+        rest.part = packet.opaque(rest.part.into()) as u16;
         rest.offset = merged(packet, first + walked);
         rest.protocol = next;
+        if rest.part == Facts::LATER {
+            return Ok(rest);
+        }
     }
     Err(DropReason::TOO_MANY_EXTENSIONS)
+}
+
+/// Reads a fragment header; `first` is where the IPv6 header ends. A datagram in
+/// one fragment is whole (RFC 6946).
+#[inline(always)]
+fn fragment(
+    packet: &impl Packet,
+    rest: Rest,
+    first: usize,
+    facts: &mut Facts,
+) -> Result<u16, DropReason> {
+    let fragment = rest.header::<Fragment>(packet)?;
+    let begin = fragment.start();
+    if begin == 0 && fragment.is_last() {
+        return Ok(WHOLE);
+    }
+    let header_bytes = size_of::<Fragment>();
+    // A copy: what the verifier learns of it here, it forgets.
+    let end = packet.opaque(rest.end as u32) as usize;
+    if begin as usize + end - first - header_bytes > LONGEST as usize {
+        return Err(DropReason::BAD_FRAGMENT);
+    }
+    facts.piece = Piece {
+        id: fragment.id(),
+        start: begin,
+        end: begin + (rest.end - rest.offset - header_bytes) as u32,
+        protocol: 0,
+        is_last: fragment.is_last().into(),
+    };
+    Ok(part_of(&facts.piece))
 }

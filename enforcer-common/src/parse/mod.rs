@@ -4,16 +4,21 @@
 //! is a drop reason, never a guess.
 
 mod ip;
+mod quoted;
 mod transport;
 
+use crate::address::Addr;
+use crate::fragment::Piece;
 use crate::limits::{EXTENSION_BYTES, IPV4_OPTION_BYTES};
 use crate::packet::{Packet, header};
-use crate::question::{Mac, Question, Tags};
+use crate::question::{Mac, Place, Question, Tags};
 use crate::verdict::DropReason;
 use crate::wire::{Arp, Ethernet, Header, Ipv6, VlanTag, ether_type, protocol};
 
 use ip::{extensions, ipv4, ipv6, is_extension};
 use transport::transport;
+
+pub use quoted::{MOST_BYTES, quoted};
 
 /// What the link layer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,17 +45,75 @@ pub struct Facts {
     pub hop_limit: u8,
     /// TCP flags; 0 for other protocols.
     pub tcp_flags: u8,
-    /// [`Facts::TRACKED`].
+    /// [`Facts::TRACKED`], [`Facts::FIRST`], [`Facts::LATER`], [`Facts::ERROR`].
     pub flags: u16,
     /// Source port, identifier of an echo, or 0.
     pub source_port: u16,
     /// Destination port, identifier of an echo, or 0.
     pub destination_port: u16,
+    /// Of a fragment: where it lies in its datagram. Of other packets it means
+    /// nothing.
+    pub piece: Piece,
+    /// Of an ICMP error: where the packet lies that it quotes. Of other packets
+    /// it means nothing.
+    pub quote: Quote,
+}
+
+/// Where the packet lies that an ICMP error quotes, in bytes from the start of
+/// the frame.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quote {
+    /// Where it starts.
+    pub start: u32,
+    /// Where the quotation ends.
+    pub end: u32,
 }
 
 impl Facts {
     /// The packet can belong to a flow; ICMP other than echo cannot.
     pub const TRACKED: u16 = 1;
+    /// The first of several fragments, with the transport header.
+    pub const FIRST: u16 = 2;
+    /// A later fragment, which has no transport header.
+    pub const LATER: u16 = 4;
+    /// An ICMP error that may report a packet of a known flow.
+    pub const ERROR: u16 = 8;
+
+    /// Any of those that more than the headers of this packet decides about.
+    pub const UNUSUAL: u16 = Self::FIRST | Self::LATER | Self::ERROR;
+
+    /// The facts of no packet, seen at a place; the parser fills in the others.
+    pub const fn unread(place: Place) -> Self {
+        Self {
+            question: Question {
+                place,
+                source: Addr::UNSPECIFIED,
+                destination: Addr::UNSPECIFIED,
+                protocol: 0,
+                service: 0,
+            },
+            hop_limit: 0,
+            tcp_flags: 0,
+            flags: 0,
+            source_port: 0,
+            destination_port: 0,
+            piece: Piece {
+                id: 0,
+                start: 0,
+                end: 0,
+                protocol: 0,
+                is_last: 0,
+            },
+            quote: Quote { start: 0, end: 0 },
+        }
+    }
+
+    /// Whether the packet is one of several fragments.
+    #[inline(always)]
+    pub fn is_fragment(&self) -> bool {
+        self.flags & (Self::FIRST | Self::LATER) != 0
+    }
 
     /// Whether the packet can belong to a flow.
     #[inline(always)]
@@ -146,8 +209,9 @@ pub fn payload(
         _ => return Err(DropReason::UNKNOWN_ETHERTYPE),
     };
     let is_ipv6 = link.ether_type == ether_type::IPV6;
-    let rest = if is_extension(rest.protocol, is_ipv6) {
-        extensions(packet, rest.merged(packet), is_ipv6)?
+    let has_header = rest.part != Facts::LATER;
+    let rest = if has_header && is_extension(rest.protocol, is_ipv6) {
+        extensions(packet, rest.merged(packet), is_ipv6, facts)?
     } else {
         rest
     };
@@ -160,21 +224,29 @@ pub fn payload(
     if rest.protocol == wrong_icmp {
         return Err(DropReason::WRONG_ICMP_FAMILY);
     }
+    if rest.part != WHOLE {
+        if !facts.piece.is_valid() {
+            return Err(DropReason::BAD_FRAGMENT);
+        }
+        if rest.part == Facts::LATER {
+            facts.flags = Facts::LATER;
+            return Ok(Payload::Ip);
+        }
+    }
     transport(packet, rest, facts)?;
     Ok(Payload::Ip)
 }
 
-/// Above every offset of a header that is read.
-const OFFSETS: u32 = 512;
+/// Above every offset of a header that is read, in a quoted packet too.
+const OFFSETS: u32 = 1024;
 
-const _: () = assert!(
-    size_of::<Ethernet>()
-        + 2 * size_of::<VlanTag>()
-        + size_of::<Ipv6>()
-        + IPV4_OPTION_BYTES
-        + EXTENSION_BYTES
-        < OFFSETS as usize
-);
+const _: () = assert!(MOST_BYTES < OFFSETS);
+
+/// Most bytes of an IPv4 or IPv6 header and what is walked behind it.
+const NETWORK_BYTES: usize = size_of::<Ipv6>() + IPV4_OPTION_BYTES + EXTENSION_BYTES;
+
+/// What [`Rest::part`] is unless it is [`Facts::FIRST`] or [`Facts::LATER`].
+const WHOLE: u16 = 0;
 
 /// Returns an offset after making the verifier forget the ways by which it came
 /// about, so that what follows is verified once and not once for each way.
@@ -194,6 +266,9 @@ struct Rest {
     offset: usize,
     /// Where the datagram ends; padding may follow in the frame.
     end: usize,
+    /// Which part of a datagram it is: [`WHOLE`], [`Facts::FIRST`] or
+    /// [`Facts::LATER`].
+    part: u16,
 }
 
 impl Rest {
@@ -208,10 +283,12 @@ impl Rest {
 
     #[inline(always)]
     fn merged(self, packet: &impl Packet) -> Self {
+        let what = packet.opaque(u32::from(self.protocol) | u32::from(self.part) << 8);
         Self {
-            protocol: packet.opaque(self.protocol.into()) as u8,
+            protocol: what as u8,
             offset: merged(packet, self.offset),
             end: packet.opaque(self.end as u32) as usize,
+            part: (what >> 8) as u16,
         }
     }
 }

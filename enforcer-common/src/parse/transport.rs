@@ -1,6 +1,6 @@
 //! Transport headers: ports, flags, type and code.
 
-use super::{Facts, Rest};
+use super::{Facts, Quote, Rest, WHOLE};
 use crate::packet::Packet;
 use crate::question::{echo_reply, echo_request};
 use crate::verdict::DropReason;
@@ -14,7 +14,7 @@ pub(super) fn transport(
     facts: &mut Facts,
 ) -> Result<(), DropReason> {
     facts.question.protocol = rest.protocol.into();
-    let (mut tcp_flags, mut flags) = (0, Facts::TRACKED);
+    let (mut tcp_flags, mut flags) = (0, Facts::TRACKED | rest.part);
     let (service, ports) = match rest.protocol {
         protocol::TCP => {
             let tcp = rest.header::<Tcp>(packet)?;
@@ -30,7 +30,8 @@ pub(super) fn transport(
         protocol::UDP => {
             let udp = rest.header::<Udp>(packet)?;
             let bytes = udp.datagram_bytes();
-            if bytes < size_of::<Udp>() || rest.offset + bytes > rest.end {
+            let is_cut = rest.part == WHOLE && rest.offset + bytes > rest.end;
+            if bytes < size_of::<Udp>() || is_cut {
                 return Err(DropReason::BAD_TRANSPORT_HEADER);
             }
             (udp.destination(), (udp.source(), udp.destination()))
@@ -45,7 +46,14 @@ pub(super) fn transport(
             if is_echo(rest.protocol, icmp.kind()) {
                 (service, (icmp.id(), icmp.id()))
             } else {
-                flags = 0;
+                flags = rest.part;
+                if flags == WHOLE && reports(rest.protocol, icmp.kind()) {
+                    flags = Facts::ERROR;
+                    facts.quote = Quote {
+                        start: (rest.offset + size_of::<Icmp>()) as u32,
+                        end: rest.end as u32,
+                    };
+                }
                 (service, (0, 0))
             }
         }
@@ -59,6 +67,17 @@ pub(super) fn transport(
 }
 
 #[inline(always)]
-const fn is_echo(protocol: u8, kind: u8) -> bool {
+pub(super) const fn is_echo(protocol: u8, kind: u8) -> bool {
     echo_request(protocol) == kind || echo_reply(protocol) == kind
+}
+
+/// Whether the type is that of an error which may report a packet of a flow:
+/// unreachable, time exceeded, parameter problem (RFC 792), packet too big (RFC
+/// 4443). Source quench is to be ignored (RFC 6633).
+#[inline(always)]
+const fn reports(protocol: u8, kind: u8) -> bool {
+    match protocol {
+        protocol::ICMP => matches!(kind, 3 | 11 | 12),
+        _ => matches!(kind, 1..=4),
+    }
 }

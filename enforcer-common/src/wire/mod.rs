@@ -1,6 +1,7 @@
 //! Headers as they stand on the wire, and accessors in host order.
 
 mod numbers;
+mod transport;
 
 pub use numbers::{ether_type, protocol};
 
@@ -48,6 +49,8 @@ headers! {
     Ipv6 { version_class: u8, class_label: u8, label: u16, payload_length: u16, next_header: u8, hop_limit: u8, source: [u16; 8], destination: [u16; 8], }
     /// The common start of IPv6 extension headers, and of AH (RFC 4302).
     Extension { next_header: u8, length: u8, kind: u8, rest: [u8; 5], }
+    /// IPv6 fragment header (RFC 8200, 4.5).
+    Fragment { next_header: u8, reserved: u8, place: u16, id: [u16; 2], }
     /// TCP without options (RFC 9293).
     Tcp { source: u16, destination: u16, sequence: [u16; 2], acknowledgment: [u16; 2], offset: u8, flags: u8, rest: [u16; 3], }
     /// UDP (RFC 768).
@@ -160,6 +163,25 @@ impl Ipv4 {
         be16(self.fragment) & 0x1fff != 0
     }
 
+    /// Where in the payload of its datagram the payload lies, in bytes: a multiple
+    /// of 8 below 65,536.
+    #[inline(always)]
+    pub fn fragment_start(&self) -> u32 {
+        u32::from(be16(self.fragment) & 0x1fff) * 8
+    }
+
+    /// Whether no later fragment follows.
+    #[inline(always)]
+    pub fn is_last_fragment(&self) -> bool {
+        be16(self.fragment) & 0x2000 == 0
+    }
+
+    /// What the fragments of one datagram have in common.
+    #[inline(always)]
+    pub fn id(&self) -> u32 {
+        be16(self.id).into()
+    }
+
     /// Time to live.
     #[inline(always)]
     pub fn hop_limit(&self) -> u8 {
@@ -259,6 +281,27 @@ impl Extension {
     }
 }
 
+impl Fragment {
+    /// Where in its datagram the fragment lies, in bytes: a multiple of 8 below
+    /// 65,536.
+    #[inline(always)]
+    pub fn start(&self) -> u32 {
+        (be16(self.place) & 0xfff8).into()
+    }
+
+    /// Whether no later fragment follows.
+    #[inline(always)]
+    pub fn is_last(&self) -> bool {
+        be16(self.place) & 1 == 0
+    }
+
+    /// What the fragments of one datagram have in common.
+    #[inline(always)]
+    pub fn id(&self) -> u32 {
+        be32(self.id)
+    }
+}
+
 /// SYN, of [`Tcp::flags`].
 pub const TCP_SYN: u8 = 0x02;
 /// ACK, of [`Tcp::flags`].
@@ -267,98 +310,6 @@ pub const TCP_ACK: u8 = 0x10;
 pub const TCP_RST: u8 = 0x04;
 /// FIN, of [`Tcp::flags`].
 pub const TCP_FIN: u8 = 0x01;
-
-impl Tcp {
-    /// Source port.
-    #[inline(always)]
-    pub fn source(&self) -> u16 {
-        be16(self.source)
-    }
-
-    /// Destination port.
-    #[inline(always)]
-    pub fn destination(&self) -> u16 {
-        be16(self.destination)
-    }
-
-    /// Length of the header in bytes: 0 to 60, at least 20 in a valid one.
-    #[inline(always)]
-    pub fn header_bytes(&self) -> usize {
-        usize::from(self.offset >> 4) * 4
-    }
-
-    /// Sequence number.
-    #[inline(always)]
-    pub fn sequence(&self) -> u32 {
-        be32(self.sequence)
-    }
-
-    /// Acknowledgment number.
-    #[inline(always)]
-    pub fn acknowledgment(&self) -> u32 {
-        be32(self.acknowledgment)
-    }
-
-    /// FIN, SYN, RST, PSH, ACK, URG, ECE and CWR from the lowest bit up.
-    #[inline(always)]
-    pub fn flags(&self) -> u8 {
-        self.flags
-    }
-}
-
-impl Udp {
-    /// Source port.
-    #[inline(always)]
-    pub fn source(&self) -> u16 {
-        be16(self.source)
-    }
-
-    /// Destination port.
-    #[inline(always)]
-    pub fn destination(&self) -> u16 {
-        be16(self.destination)
-    }
-
-    /// Length of header and payload in bytes.
-    #[inline(always)]
-    pub fn datagram_bytes(&self) -> usize {
-        usize::from(be16(self.length))
-    }
-}
-
-impl Sctp {
-    /// Source port.
-    #[inline(always)]
-    pub fn source(&self) -> u16 {
-        be16(self.source)
-    }
-
-    /// Destination port.
-    #[inline(always)]
-    pub fn destination(&self) -> u16 {
-        be16(self.destination)
-    }
-}
-
-impl Icmp {
-    /// Type.
-    #[inline(always)]
-    pub fn kind(&self) -> u8 {
-        self.kind
-    }
-
-    /// Code.
-    #[inline(always)]
-    pub fn code(&self) -> u8 {
-        self.code
-    }
-
-    /// Identifier of an echo request or reply.
-    #[inline(always)]
-    pub fn id(&self) -> u16 {
-        be16(self.id)
-    }
-}
 
 impl PairOfBytes {
     /// The second byte.

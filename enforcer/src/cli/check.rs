@@ -94,7 +94,7 @@ fn summary(source: &Source, findings: &Findings, needs: &Needs) -> String {
         "\
 {}: valid, {findings}; {place}
   {}, {}, {} KiB of tables
-  {} of kernel memory: {} tables, {} counters, {} flows, {} rates and events
+  {} of kernel memory: {} tables, {} counters, {} flows, {} fragments, {} rates and events
 ",
         source.path().display(),
         counted(needs.zones, "zone"),
@@ -104,6 +104,7 @@ fn summary(source: &Source, findings: &Findings, needs: &Needs) -> String {
         mib(memory.tables),
         mib(memory.conduit_counters + memory.drop_counters),
         mib(memory.flows + memory.flows_new),
+        mib(memory.fragments),
         mib(memory.rates + memory.events),
     )
 }

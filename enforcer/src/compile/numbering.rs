@@ -157,6 +157,7 @@ impl Numbering {
             (Slot::NO_CONDUIT.0, "(no-conduit)".to_owned()),
             (Slot::INTRA_ZONE.0, "(intra-zone)".to_owned()),
             (Slot::SELF_OUT.0, "(self-out)".to_owned()),
+            (Slot::RELATED.0, "(related)".to_owned()),
             (Slot::NO_CONDUIT_AUDIT.0, format!("(no-conduit){AUDIT}")),
             (Slot::INTRA_ZONE_AUDIT.0, format!("(intra-zone){AUDIT}")),
             (Slot::SELF_OUT_AUDIT.0, format!("(self-out){AUDIT}")),

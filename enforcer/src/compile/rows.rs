@@ -48,7 +48,7 @@ impl Rows {
         let conduits = order.iter().map(|index| &policy.conduits[*index]);
         let coverage = Coverage::new(zones.len(), conduits);
         let mut table = Table::new(policy, services, numbering, &order);
-        let unused = table.row(UNUSED, None, &[])?;
+        let unused = table.row(UNUSED, Between::default(), &[])?;
         let mut rows = vec![unused; zone_ids * zone_ids];
         let mut enforced = vec![false; zone_ids * zone_ids];
         let mut equals = Equals::new(policy, &order);
@@ -56,9 +56,12 @@ impl Rows {
         let mut last = None;
         for (from_id, from) in &zones {
             for (to_id, to) in &zones {
-                let mode = modes::of_pair(policy, *from, *to);
+                let between = Between {
+                    mode: modes::of_pair(policy, *from, *to),
+                    are_zones: from != to && ![*from, *to].contains(&ZoneRef::SelfZone),
+                };
                 let default = modes::default_cell(policy, *from, *to);
-                let key = (default, mode, coverage.of(*from, *to));
+                let key = (default, between, coverage.of(*from, *to));
                 let row = match last {
                     // Most pairs of a large policy have no conduit.
                     Some((same, row)) if same == key => row,
@@ -67,14 +70,14 @@ impl Rows {
                         Entry::Vacant(new) => {
                             let ranks = coverage.ranks(&key.2);
                             equals.look(&ranks, |rank| table.conduits[rank].1, (*from, *to));
-                            *new.insert(table.row(default, mode, &ranks)?)
+                            *new.insert(table.row(default, between, &ranks)?)
                         }
                     },
                 };
                 last = Some((key, row));
                 let pair = usize::from(from_id.0) * zone_ids + usize::from(to_id.0);
                 rows[pair] = row;
-                enforced[pair] = mode == Some(Mode::Enforce);
+                enforced[pair] = between.mode == Some(Mode::Enforce);
             }
         }
         equals.finish()?;
@@ -105,6 +108,25 @@ fn by_id(policy: &Policy, numbering: &Numbering) -> Vec<(ZoneId, ZoneRef)> {
     all
 }
 
+/// What matters of a pair of zones beside the conduits that cover it.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+struct Between {
+    mode: PairMode,
+    /// Both are zones, but not the same.
+    are_zones: bool,
+}
+
+/// What decides of ICMP errors about no flow, where `default` decides of the rest.
+fn unrelated(default: Cell) -> Cell {
+    let slot = default.slot();
+    let drop = Cell::drop(slot, DropReason::ICMP_UNRELATED);
+    match (default.allows(), default.is_audit()) {
+        (false, _) => drop,
+        (true, true) => drop.audited(slot),
+        (true, false) => default,
+    }
+}
+
 /// Distinct rows.
 struct Table<'s> {
     /// Of every conduit, weakest first: its cell by the mode of the zones, and
@@ -112,6 +134,10 @@ struct Table<'s> {
     conduits: Vec<(BTreeMap<PairMode, Cell>, &'s [u16])>,
     /// Port classes, the length of a row.
     classes: usize,
+    /// The classes of ICMP errors.
+    errors: &'s [u16],
+    /// The classes of redirects.
+    redirects: &'s [u16],
     rows: Interner<Vec<u32>>,
 }
 
@@ -131,17 +157,35 @@ impl<'s> Table<'s> {
         Self {
             conduits: conduits.collect(),
             classes: services.failsafes.len(),
+            errors: &services.errors,
+            redirects: &services.redirects,
             rows: Interner::default(),
         }
     }
 
     /// The row in which each conduit decides over those before it.
-    fn row(&mut self, default: Cell, mode: PairMode, conduits: &[Rank]) -> Result<usize, Findings> {
+    ///
+    /// ICMP errors that nothing lets pass have reported no known flow. Between
+    /// two zones no redirect passes.
+    fn row(
+        &mut self,
+        default: Cell,
+        between: Between,
+        conduits: &[Rank],
+    ) -> Result<usize, Findings> {
         let mut row = vec![default.0; self.classes];
+        for class in self.errors {
+            row[usize::from(*class)] = unrelated(default).0;
+        }
         for rank in conduits {
             let (cells, classes) = &self.conduits[*rank];
+            let cell = cells[&between.mode];
+            let is_meant = cell.allows() && !cell.is_audit();
             for class in *classes {
-                row[usize::from(*class)] = cells[&mode].0;
+                let is_moot = is_meant && between.are_zones && self.redirects.contains(class);
+                if !is_moot {
+                    row[usize::from(*class)] = cell.0;
+                }
             }
         }
         let row = self.rows.intern(row);

@@ -22,13 +22,18 @@ pub(super) struct Services {
     pub(super) failsafes: Vec<u16>,
     /// The classes of each conduit.
     pub(super) of_conduits: Vec<Vec<u16>>,
+    /// The classes of ICMP errors, redirects among them.
+    pub(super) errors: Vec<u16>,
+    /// The classes of redirects.
+    pub(super) redirects: Vec<u16>,
 }
 
 /// Services with the same namers, which nothing tells apart: a number.
 type Bundle = usize;
 
-/// Who names a service: a conduit by its place in the policy, or a failsafe
-/// entry by its place after all conduits.
+/// Who names a service: a conduit by its place in the policy, a failsafe entry
+/// by its place after all conduits, then [`ERRORS`] and [`REDIRECTS`], which no
+/// policy treats like other messages.
 type Namer = usize;
 
 impl Services {
@@ -46,7 +51,9 @@ impl Services {
         }
         trie.set_root(&root);
 
-        let mut of_namers = vec![Vec::new(); policy.conduits.len() + policy.failsafe.len()];
+        let built_in = [ERRORS, REDIRECTS].len();
+        let named = policy.conduits.len() + policy.failsafe.len();
+        let mut of_namers = vec![Vec::new(); named + built_in];
         let classes = classes.into_values();
         for (class, bundles) in (0..).zip(&classes) {
             for namer in bundles.iter().flat_map(|bundle| &namers[bundle]) {
@@ -57,6 +64,8 @@ impl Services {
                 }
             }
         }
+        let redirects = of_namers.pop().unwrap_or_default();
+        let errors = of_namers.pop().unwrap_or_default();
         let mut failsafes = vec![0; classes.len()];
         let of_failsafes = of_namers.split_off(policy.conduits.len());
         for (entry, classes) in of_failsafes.iter().enumerate() {
@@ -68,8 +77,31 @@ impl Services {
             trie: trie.finish("blocks for services")?,
             failsafes,
             of_conduits: of_namers,
+            errors,
+            redirects,
         })
     }
+}
+
+/// Kinds of ICMP and ICMPv6, from first to last.
+type Kinds = &'static [(IcmpFamily, u8, u8)];
+
+/// Unreachable, quench, redirect, time exceeded and parameter problem (RFC 792);
+/// all that RFC 4443 calls errors.
+const ERRORS: Kinds = &[
+    (IcmpFamily::V4, 3, 5),
+    (IcmpFamily::V4, 11, 12),
+    (IcmpFamily::V6, 0, 127),
+];
+
+/// RFC 792, RFC 4861.
+const REDIRECTS: Kinds = &[(IcmpFamily::V4, 5, 5), (IcmpFamily::V6, 137, 137)];
+
+fn services_of(kinds: Kinds) -> Vec<Service> {
+    let each = kinds.iter().flat_map(|(family, first, last)| {
+        (*first..=*last).map(|kind| Service::Icmp(*family, Some(kind), None))
+    });
+    each.collect()
 }
 
 /// The bundle of each service, and the namers of each bundle.
@@ -77,7 +109,9 @@ fn bundles(policy: &Policy) -> (Vec<(Service, Bundle)>, Vec<Vec<Namer>>) {
     let conduits = policy.conduits.iter().map(|conduit| &conduit.services);
     let failsafes = policy.failsafe.iter().map(|failsafe| &failsafe.services);
     let mut by_service: BTreeMap<Service, Vec<Namer>> = BTreeMap::new();
-    for (namer, services) in conduits.chain(failsafes).enumerate() {
+    let built_in = [ERRORS, REDIRECTS].map(services_of);
+    let all = conduits.chain(failsafes).chain(&built_in);
+    for (namer, services) in all.enumerate() {
         for service in services {
             by_service.entry(*service).or_default().push(namer);
         }

@@ -3,8 +3,9 @@
 use enforcer_common::control::DropTable;
 use enforcer_common::counter::{ConduitCell, DropCell};
 use enforcer_common::flow::{Flow, FlowKey};
+use enforcer_common::fragment::{Datagram, DatagramKey};
 use enforcer_common::layout::Block;
-use enforcer_common::limits::{EVENT_BYTES, RATE_SOURCES};
+use enforcer_common::limits::{EVENT_BYTES, FRAGMENTS, RATE_SOURCES};
 use enforcer_common::terms::SourceKey;
 use serde::Serialize;
 
@@ -80,6 +81,8 @@ pub struct Memory {
     pub flows: u64,
     /// Flows that are not established yet.
     pub flows_new: u64,
+    /// Datagrams whose later fragments are awaited.
+    pub fragments: u64,
     /// Buckets of conduits and sources with a rate.
     pub rates: u64,
     /// The ring buffer of events.
@@ -114,6 +117,8 @@ impl SizeClass {
         let drop_cells = DropTable::for_zones(self.zone_ids).cells();
         let flow = size_of::<FlowKey>() + size_of::<Flow>();
         let flow = flow as u64 + HASH_ENTRY_BYTES;
+        // The kernel rounds keys up to words.
+        let datagram = size_of::<DatagramKey>().next_multiple_of(8) + size_of::<Datagram>();
         let source = (size_of::<SourceKey>().next_multiple_of(8) + BUCKET_BYTES) as u64;
         let source = source + HASH_ENTRY_BYTES;
         Memory {
@@ -122,6 +127,7 @@ impl SizeClass {
             drop_counters: cpus * bytes(drop_cells, size_of::<DropCell>()),
             flows: u64::from(self.flows) * flow,
             flows_new: u64::from(self.flows_new) * flow,
+            fragments: u64::from(FRAGMENTS) * (datagram as u64 + HASH_ENTRY_BYTES),
             rates: bytes(self.slots, BUCKET_BYTES) + u64::from(RATE_SOURCES) * source,
             events: EVENT_BYTES.into(),
         }
@@ -132,7 +138,13 @@ impl Memory {
     /// All maps together.
     pub fn total(&self) -> u64 {
         let counters = self.conduit_counters + self.drop_counters;
-        self.tables + counters + self.flows + self.flows_new + self.rates + self.events
+        self.tables
+            + counters
+            + self.flows
+            + self.flows_new
+            + self.fragments
+            + self.rates
+            + self.events
     }
 }
 
@@ -191,16 +203,17 @@ mod tests {
         let want = Memory {
             tables: 1 << 20,
             conduit_counters: 2 * 256 * 48,
-            drop_counters: 2 * (16 * 16 * 10 + 16 * 64) * 112,
+            drop_counters: 2 * (16 * 16 * 11 + 16 * 64) * 112,
             flows: 12 << 20,
             flows_new: 192,
+            fragments: 1_024 * (64 + 1_056 + 64),
             rates: 256 * 8 + 16_384 * 96,
             events: 262_144,
         };
         let got = class.memory(2);
         assert_eq!(got, want);
         let rates_and_events = 2_048 + 1_572_864 + 262_144;
-        let total = 1_048_576 + 24_576 + 802_816 + 12_582_912 + 192 + rates_and_events;
+        let total = 1_048_576 + 24_576 + 860_160 + 12_582_912 + 192 + 1_212_416 + rates_and_events;
         assert_eq!(got.total(), total);
     }
 }

@@ -253,6 +253,7 @@ fn facts(query: &Query, place: Place) -> Facts {
         flags: Facts::TRACKED,
         source_port: query.source_port,
         destination_port: if has_ports { query.service } else { 0 },
+        ..Facts::unread(place)
     }
 }
 

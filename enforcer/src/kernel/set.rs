@@ -180,6 +180,7 @@ impl Set {
         let shared = [
             (Shape::FLOWS, own.flows == capacity.flows),
             (Shape::FLOWS_NEW, own.flows_new == capacity.flows_new),
+            (Shape::FRAGMENTS, true),
             (Shape::RATE_SOURCES, true),
             (Shape::BUDGETS, true),
             (Shape::EVENTS, true),

@@ -7,6 +7,7 @@ use enforcer_common::control::Control;
 use enforcer_common::counter::{ConduitCell, DropCell};
 use enforcer_common::event::Budget;
 use enforcer_common::flow::{Flow, FlowKey};
+use enforcer_common::fragment::{Datagram, DatagramKey};
 use enforcer_common::layout::Block;
 use enforcer_common::terms::SourceKey;
 
@@ -63,6 +64,8 @@ impl Shape {
     pub const FLOWS: Self = Self::hash::<FlowKey, Flow>("flows");
     /// Flows that are not established yet.
     pub const FLOWS_NEW: Self = Self::hash::<FlowKey, Flow>("flows_new");
+    /// Datagrams whose later fragments are awaited.
+    pub const FRAGMENTS: Self = Self::hash::<DatagramKey, Datagram>("fragments");
     /// The bucket of each conduit with a rate.
     pub const RATES: Self = Self::array::<u64>("rates", MapType::Array);
     /// The buckets of sources that have a rate of their own.
@@ -78,13 +81,14 @@ impl Shape {
     };
 
     /// Every map that is pinned.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::TABLES,
         Self::CONTROL,
         Self::CONDUITS,
         Self::DROPS,
         Self::FLOWS,
         Self::FLOWS_NEW,
+        Self::FRAGMENTS,
         Self::RATES,
         Self::RATE_SOURCES,
         Self::BUDGETS,

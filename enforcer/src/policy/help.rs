@@ -61,6 +61,7 @@ impl DiagnosticKind {
             Self::UnusedService { .. } => "unused-service",
             Self::MissingInterface { .. } => "missing-interface",
             Self::FailsafeEverywhere => "failsafe-everywhere",
+            Self::Redirect { .. } => "redirect",
         }
     }
 
@@ -71,7 +72,8 @@ impl DiagnosticKind {
             | Self::UnusedZone { .. }
             | Self::UnusedService { .. }
             | Self::MissingInterface { .. }
-            | Self::FailsafeEverywhere => Severity::Warning,
+            | Self::FailsafeEverywhere
+            | Self::Redirect { .. } => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -204,6 +206,7 @@ impl DiagnosticKind {
                 "`enforcer run` attaches programs when it appears; without it, apply again then"
             }
             Self::FailsafeEverywhere => "a forged source address can use it too; add `interface`",
+            Self::Redirect { .. } => "they would bend routes past the router; name other types",
             _ => return None,
         })
     }

@@ -193,6 +193,8 @@ pub enum DiagnosticKind {
     MissingInterface { name: InterfaceName },
     #[error("this failsafe opens the router on every interface")]
     FailsafeEverywhere,
+    #[error("conduit `{id}` allows ICMP redirects, which never pass from one zone to another")]
+    Redirect { id: ConduitId },
 }
 
 /// A feature of YAML that a policy may not use.

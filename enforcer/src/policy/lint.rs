@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use super::ast::{Ast, ServiceRef};
 use super::diagnostic::{Diagnostic, DiagnosticKind};
-use super::model::Zone;
+use super::model::{Action, Conduit, Endpoints, Zone, ZoneRef};
+use super::service::{IcmpFamily, Service};
 
 /// Failsafe entries that any interface may use.
 pub fn failsafe(ast: &Ast<'_>) -> impl Iterator<Item = Diagnostic> {
@@ -13,6 +14,43 @@ pub fn failsafe(ast: &Ast<'_>) -> impl Iterator<Item = Diagnostic> {
         .iter()
         .filter(|entry| entry.interface.is_none());
     open.map(|entry| Diagnostic::new(DiagnosticKind::FailsafeEverywhere, entry.span))
+}
+
+/// Conduits from one zone to another that allow redirects by their type.
+pub fn redirects(conduits: &[Conduit]) -> impl Iterator<Item = Diagnostic> {
+    let moot = conduits.iter().filter(|conduit| {
+        let mut services = conduit.services.iter();
+        conduit.action == Action::Allow
+            && joins_zones(&conduit.from, &conduit.to)
+            && services.any(|service| {
+                matches!(
+                    service,
+                    Service::Icmp(IcmpFamily::V4, Some(5), _)
+                        | Service::Icmp(IcmpFamily::V6, Some(137), _)
+                )
+            })
+    });
+    moot.map(|conduit| {
+        let id = conduit.id.clone();
+        Diagnostic::new(DiagnosticKind::Redirect { id }, conduit.span)
+    })
+}
+
+/// Whether some zone is joined to another, neither being the router.
+fn joins_zones(from: &Endpoints, to: &Endpoints) -> bool {
+    let others = |side: &Endpoints| -> Vec<ZoneRef> {
+        let zones = side.zones.iter().copied();
+        zones.filter(|zone| *zone != ZoneRef::SelfZone).collect()
+    };
+    let (from_zones, to_zones) = (others(from), others(to));
+    match (from.any, to.any) {
+        (true, true) => true,
+        (true, false) => !to_zones.is_empty(),
+        (false, true) => !from_zones.is_empty(),
+        (false, false) => from_zones
+            .iter()
+            .any(|from| to_zones.iter().any(|to| from != to)),
+    }
 }
 
 /// Zones and services that nothing names.

@@ -69,6 +69,7 @@ fn read(source: &Source, findings: &mut Vec<Diagnostic>) -> Option<Policy> {
     findings.extend(overlaps(&policy.zones));
     findings.extend(reach::unreachable(&policy));
     findings.extend(lint::failsafe(&ast));
+    findings.extend(lint::redirects(&policy.conduits));
     if valid {
         findings.extend(lint::unused(&ast, &policy.zones));
     }

@@ -1,5 +1,5 @@
 //! The parser and the decision that the kernel programs are made of, over an
-//! image in this process. Without a flow table, so every packet is new.
+//! image in this process. Without memory, so every packet is new.
 
 use enforcer::compile::Image;
 use enforcer::policy::Policy;
@@ -59,7 +59,7 @@ impl<'w> InProcess<'w> {
     fn judge(&self, frame: &[u8], ifindex: u32) -> Result<Passed, Dropped> {
         let packet = Bytes::new(frame);
         let link = parse::link_layer(&packet)?;
-        let mut facts = unread(Place {
+        let mut facts = Facts::unread(Place {
             ifindex,
             tags: link.tags,
             origin: Origin::WIRE,
@@ -72,6 +72,14 @@ impl<'w> InProcess<'w> {
         }
         let question = &facts.question;
         let ends = decide::ends(&self.image, question);
+        if facts.flags & Facts::LATER != 0 {
+            let source = ends.source.zone;
+            let reason = match source.is_spoofed() {
+                true => DropReason::SPOOFED_SOURCE,
+                false => DropReason::FRAGMENT_ORPHAN,
+            };
+            return Err(Dropped::early(source.zone(), reason));
+        }
         if let Some(slot) = decide::admit(&self.image, &facts, &ends)? {
             return Ok(slot.into());
         }
@@ -151,24 +159,6 @@ impl Routes for InProcess<'_> {
             Route::Out(ifindex) => decide::Route::Via(ifindex),
             Route::Nowhere => decide::Route::Nowhere,
         }
-    }
-}
-
-/// The facts that the parser is to find out.
-fn unread(place: Place) -> Facts {
-    Facts {
-        question: Question {
-            place,
-            source: Addr::UNSPECIFIED,
-            destination: Addr::UNSPECIFIED,
-            protocol: 0,
-            service: 0,
-        },
-        hop_limit: 0,
-        tcp_flags: 0,
-        flags: 0,
-        source_port: 0,
-        destination_port: 0,
     }
 }
 

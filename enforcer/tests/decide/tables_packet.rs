@@ -73,16 +73,36 @@ fn link_protocols_and_arp_are_told_apart() {
 #[test]
 fn ipv4_headers_are_checked() {
     type Change = fn(&mut Vec<u8>);
-    let cases: [(&str, Change, &str); 10] = [
+    let cases: [(&str, Change, &str); 14] = [
         ("nothing", |_| {}, ""),
         ("version", |ip| ip[0] = 0x65, "bad-ipv4-header"),
         ("header length", |ip| ip[0] = 0x44, "bad-ipv4-header"),
         ("total length 19", |ip| ip[3] = 19, "bad-ipv4-header"),
         ("total length beyond", |ip| ip[3] += 1, "truncated"),
         ("total length short", |ip| ip[3] -= 5, "truncated"),
-        ("more fragments", |ip| ip[6] = 0x20, "fragment"),
-        ("offset", |ip| ip[7] = 1, "fragment"),
+        ("more fragments", |ip| ip[6] = 0x20, ""),
+        ("offset", |ip| ip[7] = 1, ""),
         ("do not fragment", |ip| ip[6] = 0x40, ""),
+        (
+            "not 8 bytes",
+            |ip| ip[2..8].copy_from_slice(&[0, 27, 0, 0, 0x20, 1]),
+            "bad-fragment",
+        ),
+        (
+            "empty",
+            |ip| ip[2..8].copy_from_slice(&[0, 20, 0, 0, 0, 1]),
+            "bad-fragment",
+        ),
+        (
+            "to the end",
+            |ip| ip[6..8].copy_from_slice(&[0x1f, 0xfc]),
+            "",
+        ),
+        (
+            "beyond",
+            |ip| ip[6..8].copy_from_slice(&[0x1f, 0xfd]),
+            "bad-fragment",
+        ),
         ("19 bytes", |ip| ip.truncate(19), "truncated"),
     ];
     for (name, change, want) in cases {
@@ -146,7 +166,8 @@ fn extension_headers_are_walked_to_the_limits() {
         (V6, some(&[(60, 32), (60, 32)]), ""),
         (V6, some(&[(60, 32), (60, 34)]), "too-many-extensions"),
         (V6, some(&[(60, 2), (0, 2)]), "bad-ipv6-header"),
-        (V6, some(&[(44, 2)]), "fragment"),
+        (V6, some(&[(44, 2)]), ""),
+        (V6, some(&[(44, 2), (44, 2)]), "bad-fragment"),
         (V6, some(&[(135, 2)]), ""),
         (V4, some(&[(AH, 6)]), ""),
         (V4, some(&[(AH, 3); 6]), ""),

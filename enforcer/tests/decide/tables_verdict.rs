@@ -64,12 +64,12 @@ fn new_packets_are_judged_by_the_policy() {
         ((11, "10.0.0.9", "8.8.8.8", icmp(13, 0)), "pass any-wan"),
         (
             (11, "10.0.0.9", "8.8.8.8", icmp(3, 4)),
-            "no-conduit office wan (no-conduit)",
+            "icmp-unrelated office wan (no-conduit)",
         ),
         ((12, "10.0.1.9", "10.0.0.9", icmp(3, 4)), "pass errors"),
         (
             (12, "10.0.1.9", "10.0.0.9", icmp(3, 3)),
-            "no-conduit plant office (no-conduit)",
+            "icmp-unrelated plant office (no-conduit)",
         ),
         ((12, "10.0.1.9", "10.0.0.9", (47, vec![])), "pass errors"),
         // Inside a zone.
@@ -111,7 +111,7 @@ fn new_packets_are_judged_by_the_policy() {
         ),
         (
             (11, "10.0.0.9", "10.0.0.1", icmp(3, 0)),
-            "no-conduit office self (no-conduit)",
+            "icmp-unrelated office self (no-conduit)",
         ),
         (
             (11, "10.0.0.9", "224.0.0.1", tcp(22)),
@@ -281,7 +281,7 @@ fn answers_pass_and_nothing_else_does() {
         (back(echo(0, 7)), "pass web"),
         (back(echo(0, 8)), "pass errors"),
         (back(echo(8, 7)), "pass errors"),
-        (back(echo(3, 7)), "no-conduit plant office (no-conduit)"),
+        (back(echo(3, 7)), "icmp-unrelated plant office (no-conduit)"),
     ];
     let mut history = History::default();
     for ((ifindex, source, destination, (protocol, segment)), want) in sequence {

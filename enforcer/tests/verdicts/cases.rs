@@ -147,6 +147,7 @@ fn assert_all_seen(tally: &Tally, except: &[&str]) {
     let rules = [
         "allowed",
         "(intra-zone)",
+        "(related)",
         "(failsafe)",
         "(essential:arp)",
         "(essential:nd)",

@@ -1,13 +1,15 @@
 //! A machine of the lab.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use anyhow::Result;
 
 use crate::lab::echo::EchoServers;
+use crate::lab::link::{ip, set};
 use crate::lab::namespace::Namespace;
 use crate::lab::probe::{Client, Service};
+use crate::lab::spoof;
 
 /// A namespace and the echo servers in it.
 pub struct Host {
@@ -38,5 +40,27 @@ impl Host {
     /// A socket of this machine, to ask for `service` at `to`.
     pub fn client(&self, service: Service, to: IpAddr) -> Result<Client> {
         self.namespace.run(move || Client::open(service, to))
+    }
+
+    /// A UDP socket of this machine at `address`.
+    pub fn udp(&self, address: SocketAddr) -> Result<UdpSocket> {
+        Ok(self.namespace.run(move || UdpSocket::bind(address))?)
+    }
+
+    /// Sends a whole IP packet, whatever it says; of IPv4 the kernel fills in
+    /// length, checksum and, where it is 0, the id.
+    pub fn send_packet(&self, packet: Vec<u8>, to: IpAddr) -> Result<()> {
+        self.namespace.run(move || spoof::send_packet(&packet, to))
+    }
+
+    /// Runs `commands` of `ip`, one on each line.
+    pub fn ip(&self, commands: &str) -> Result<()> {
+        let commands = commands.to_owned();
+        self.namespace.run(move || ip(&commands))
+    }
+
+    /// Writes `value` to the kernel setting `name`, such as `net/ipv4/ip_forward`.
+    pub fn set(&self, name: &'static str, value: &'static str) -> Result<()> {
+        self.namespace.run(move || set(name, value))
     }
 }

@@ -17,30 +17,35 @@ const PAYLOAD: &[u8] = b"not who I say I am";
 ///
 /// It leaves through a raw socket in the namespace of the calling thread.
 pub fn send(source: SocketAddr, to: SocketAddr) -> Result<()> {
-    let (domain, packet) = match (source.ip(), to.ip()) {
+    let packet = match (source.ip(), to.ip()) {
         (IpAddr::V4(from), IpAddr::V4(to_address)) => {
             let addresses = [from.octets(), to_address.octets()].concat();
-            (
-                AddressFamily::Inet,
-                ipv4(&addresses, &udp(&addresses, source, to)),
-            )
+            ipv4(&addresses, &udp(&addresses, source, to))
         }
         (IpAddr::V6(from), IpAddr::V6(to_address)) => {
             let addresses = [from.octets(), to_address.octets()].concat();
-            (
-                AddressFamily::Inet6,
-                ipv6(&addresses, &udp(&addresses, source, to)),
-            )
+            ipv6(&addresses, &udp(&addresses, source, to))
         }
         _ => anyhow::bail!("{source} and {to} are of different families"),
+    };
+    send_packet(&packet, to.ip()).with_context(|| format!("cannot send to {to} as {source}"))
+}
+
+/// Sends a whole IP packet; of IPv4 the kernel fills in length, checksum and, where
+/// it is 0, the id.
+///
+/// It leaves through a raw socket in the namespace of the calling thread.
+pub fn send_packet(packet: &[u8], to: IpAddr) -> Result<()> {
+    let domain = match to {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
     };
     let flags = SockFlag::SOCK_CLOEXEC;
     let socket = socket(domain, SockType::Raw, flags, SockProtocol::Raw)
         .context("cannot open a raw socket")?;
     // A raw socket has no ports; IPv6 takes this one for the protocol.
-    let route_to = SockaddrStorage::from(SocketAddr::new(to.ip(), 0));
-    sendto(socket.as_raw_fd(), &packet, &route_to, MsgFlags::empty())
-        .with_context(|| format!("cannot send to {to} as {source}"))?;
+    let route_to = SockaddrStorage::from(SocketAddr::new(to, 0));
+    sendto(socket.as_raw_fd(), packet, &route_to, MsgFlags::empty())?;
     Ok(())
 }
 

@@ -139,7 +139,7 @@ fn services_mean_what_they_say() {
     let compiled = joined(
         "  - { id: any, from: a, to: b, services: any }
   - { id: icmp, from: b, to: c, services: [icmp, icmpv6] }
-  - { id: errors, from: a, to: c, services: [icmp/3, icmp/5/1, icmpv6/2, ping] }
+  - { id: errors, from: a, to: [c, self], services: [icmp/3, icmp/5/1, icmpv6/2, ping] }
   - { id: numbers, from: c, to: a, services: [proto/1, proto/47, proto/6] }
   - { id: ports, from: c, to: b, services: [udp/53, tcp/65535, sctp/1-65535] }",
     );
@@ -166,7 +166,9 @@ fn services_mean_what_they_say() {
         ("a", "c", "icmp/3", "errors"),
         ("a", "c", "icmp/3/255", "errors"),
         ("a", "c", "icmp/4", "!(no-conduit)"),
-        ("a", "c", "icmp/5/1", "errors"),
+        // Redirects pass from no zone to another.
+        ("a", "c", "icmp/5/1", "!(no-conduit)"),
+        ("a", "self", "icmp/5/1", "errors"),
         ("a", "c", "icmp/5/2", "!(no-conduit)"),
         ("a", "c", "icmpv6/2", "errors"),
         ("a", "c", "icmp/8", "errors"),
@@ -204,7 +206,8 @@ fn services_that_nothing_tells_apart_share_a_class() {
     assert_eq!(class("tcp/80"), class("tcp/9500"));
     assert_eq!(class("tcp/1"), class("proto/50"));
     assert_ne!(class("tcp/80"), class("tcp/22"));
-    assert_eq!(compiled.0.layout.port_classes, 3);
+    // Three more: ICMP errors, redirects, and errors that are redirects.
+    assert_eq!(compiled.0.layout.port_classes, 6);
 }
 
 #[test]

@@ -111,6 +111,7 @@ failsafe: [{ from: 10.0.0.0/8, service: tcp/22 }, { from: 10.0.0.0/9, service: t
         [
             "(failsafe:0)",
             "(failsafe:1)",
+            "(related)",
             "(no-conduit)!audit",
             "(intra-zone)!audit",
             "(self-out)!audit"

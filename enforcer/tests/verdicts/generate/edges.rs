@@ -133,7 +133,12 @@ fn extensions(rng: &mut Rng, is_v4: bool) -> Vec<Extension> {
     match rng.below(8) {
         0 => extensions[last].body[0] = rng.byte(),
         1 => extensions[last].body[1] = 0,
-        2 if !is_v4 => extensions[last] = Extension::new(44, 2),
+        2 if !is_v4 => {
+            extensions[last] = Extension::new(44, 2);
+            if rng.percent(30) {
+                extensions[last].body[1..7].copy_from_slice(&rng.next().to_be_bytes()[..6]);
+            }
+        }
         3 if !is_v4 => extensions.push(Extension::new(0, 2)),
         4 => {
             // Exactly 256 bytes in all, or the next size.

@@ -18,6 +18,8 @@ pub struct Packet {
     pub hop_limit: u8,
     /// IPv4 options.
     pub options: Vec<u8>,
+    /// The identification of IPv4.
+    pub id: u16,
     /// The two bytes of flags and fragment offset of IPv4.
     pub fragment: u16,
     pub extensions: Vec<Extension>,
@@ -46,6 +48,7 @@ impl Packet {
             destination,
             hop_limit: 64,
             options: Vec::new(),
+            id: 0,
             fragment: 0,
             extensions: Vec::new(),
             protocol,
@@ -68,7 +71,8 @@ impl Packet {
         frame
     }
 
-    fn datagram(&self) -> Vec<u8> {
+    /// The frame without its Ethernet header.
+    pub fn datagram(&self) -> Vec<u8> {
         let mut payload = Vec::new();
         let protocols: Vec<u8> = self
             .extensions
@@ -87,7 +91,7 @@ impl Packet {
                 let total = (header_words * 4 + payload.len()) as u16;
                 let mut datagram = vec![0x40 | header_words as u8, 0];
                 datagram.extend(total.to_be_bytes());
-                datagram.extend([0, 0]);
+                datagram.extend(self.id.to_be_bytes());
                 datagram.extend(self.fragment.to_be_bytes());
                 datagram.extend([self.hop_limit, protocols[0], 0, 0]);
                 datagram.extend(source.octets());

@@ -2,10 +2,13 @@
 
 mod addresses;
 mod edges;
+mod errors;
 pub mod frames;
 mod packets;
+mod pieces;
 mod policy;
 mod rng;
+mod sequel;
 mod services;
 mod terms;
 

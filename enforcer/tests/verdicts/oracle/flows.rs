@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use enforcer::policy::model::ZoneRef;
 
+use super::fragments::Datagrams;
 use super::modes::Buckets;
 use super::packet::{Datagram, ICMP, ICMPV6, Ports, Transport, Vlan};
 use super::rules::{Content, Verdict};
@@ -12,6 +13,8 @@ use super::rules::{Content, Verdict};
 /// The flows that packets have opened, under one policy after the other.
 #[derive(Clone, Debug, Default)]
 pub struct History {
+    /// Those of which fragments are still to come.
+    pub datagrams: Datagrams,
     flows: BTreeMap<Key, Flow>,
     generation: usize,
     /// What is left of rates.

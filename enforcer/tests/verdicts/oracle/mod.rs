@@ -2,8 +2,11 @@
 //! itself: slow, obvious, and independent of the tables it is compiled to.
 
 pub mod flows;
+pub mod fragments;
+mod known;
 pub mod modes;
 pub mod packet;
+pub mod quote;
 pub mod rules;
 pub mod zones;
 
@@ -14,9 +17,10 @@ use enforcer::policy::model::ZoneRef;
 
 use crate::world::{Route, World};
 pub use flows::History;
-use flows::{Opening, Side};
+use flows::Opening;
+use fragments::Part;
 use packet::{Datagram, ICMPV6, Payload, Transport, UDP};
-use rules::{Terms, Verdict, covers_service};
+use rules::{Content, Terms, Verdict, covers_service};
 use zones::{Link, is_group, is_link_local, source_zone, zone_by_address, zone_by_route};
 
 /// The verdict on a packet and how it is counted.
@@ -97,71 +101,38 @@ impl Router<'_> {
             Payload::Arp => return pass("(essential:arp)"),
             Payload::Ip(datagram) => datagram,
         };
-        if let Some(name) = router.essential(&datagram) {
+        let mut packet = Opening::new(ingress, (frame.vlan, frame.mac), &datagram);
+        if let Err(reason) = history.datagrams.follow(&mut packet, datagram.part) {
+            return router.unfollowed(&packet, reason);
+        }
+        if let Some(quote) = datagram.quote
+            && router.is_related(&packet, quote, history)
+        {
+            return pass("(related)");
+        }
+        let verdict = router.verdict(&packet, &datagram, history);
+        if !matches!(verdict, Expected::Drop { .. }) {
+            history.datagrams.begin(&packet, datagram.part);
+        }
+        verdict
+    }
+
+    /// The verdict on a packet with a transport header.
+    fn verdict(&self, packet: &Opening, datagram: &Datagram, history: &mut History) -> Expected {
+        if let Some(name) = self.essential(packet, datagram) {
             return pass(&format!("(essential:{name})"));
         }
-        let packet = Opening::new(ingress, (frame.vlan, frame.mac), &datagram);
-        if let Some(index) = router.failsafe(&packet) {
+        if let Some(index) = self.failsafe(packet) {
             return pass(&format!("(failsafe:{index})"));
         }
-        let from = match router.source(&packet) {
+        let from = match self.source(packet) {
             Ok(zone) => zone,
             Err(drop) => return drop,
         };
-        match router.known_flow(&packet, from, history) {
+        match self.known_flow(packet, from, history) {
             Some(verdict) => verdict,
-            None => router.open(&packet, from, history),
+            None => self.open(packet, from, history),
         }
-    }
-
-    /// The verdict on a packet that belongs to a flow, if it does.
-    fn known_flow(
-        &self,
-        packet: &Opening,
-        from: ZoneRef,
-        history: &mut History,
-    ) -> Option<Expected> {
-        let (flow, side) = history.find(packet)?;
-        if history.is_stale(flow) {
-            let opening = flow.opening.asked_again();
-            let verdict = self
-                .source(&opening)
-                .and_then(|from| self.ask(&opening, from));
-            // What may not go on is no flow for as long as the policy says so.
-            let now = verdict.ok()?;
-            history.renew(packet, now.from, now.to, &now.verdict);
-        }
-        let (flow, _) = history.find(packet)?;
-        let recorded = match side {
-            Side::Initiator => flow.from,
-            Side::Responder => flow.to,
-        };
-        // Whoever is told apart by a hardware address was asked as any other.
-        let asked = || {
-            let link = Link {
-                mac: None,
-                ..self.link(packet)
-            };
-            let zone = source_zone(self.policy, self.world, link, packet.source);
-            side == Side::Responder && zone == Ok(recorded)
-        };
-        if recorded != from && !asked() {
-            return None;
-        }
-        let allowed = Allowed {
-            from: flow.from,
-            to: flow.to,
-            verdict: flow.verdict.clone(),
-        };
-        if side == Side::Responder {
-            history.note(packet, side);
-            return Some(pass(&allowed.verdict.counted));
-        }
-        let expected = self.meet(&allowed, packet, false, history);
-        if !matches!(expected, Expected::Drop { .. }) {
-            history.note(packet, side);
-        }
-        Some(expected)
     }
 
     /// What becomes of a packet of an initiator that the policy allows, when
@@ -265,14 +236,13 @@ impl Router<'_> {
 
     /// Protocols between neighbours; only to the router, to a group, or to an
     /// address that never leaves the link.
-    fn essential(&self, datagram: &Datagram) -> Option<&'static str> {
-        let Datagram {
-            source,
-            destination,
-            hop_limit,
+    fn essential(&self, packet: &Opening, datagram: &Datagram) -> Option<&'static str> {
+        let (source, destination) = (packet.source, packet.destination);
+        let (hop_limit, part) = (datagram.hop_limit, datagram.part);
+        let Content {
             protocol,
             transport,
-        } = *datagram;
+        } = packet.content;
         let is_local = self.world.is_router(destination)
             || is_group(destination)
             || is_link_local(destination);
@@ -296,6 +266,8 @@ impl Router<'_> {
             {
                 Some("dhcpv6")
             }
+            // RFC 6980: neighbour discovery is never fragmented.
+            (false, ICMPV6, _) if part != Part::Whole => None,
             (false, ICMPV6, Transport::Icmp { kind, .. }) => match (kind, hop_limit) {
                 (133 | 135 | 136 | 137, 255) => Some("nd"),
                 (134, 255) if is_link_local(source) => Some("ra"),

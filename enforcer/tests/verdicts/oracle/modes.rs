@@ -7,13 +7,14 @@ use enforcer::policy::Policy;
 use enforcer::policy::model::{Conduit, Mode, Rate, RatePer, RateUnit, ZoneRef};
 
 /// Drop reasons that zones and conduits in audit mode are about.
-const OF_POLICY: [&str; 6] = [
+const OF_POLICY: [&str; 7] = [
     "no-conduit",
     "conduit",
     "intra-zone",
     "self-out",
     "reject",
     "rate-limited",
+    "icmp-unrelated",
 ];
 
 /// The mode of a would-be drop between two zones that a conduit decided, or

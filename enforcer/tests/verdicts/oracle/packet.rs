@@ -4,6 +4,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::fragments::{Part, Piece};
+use super::quote::{Quote, quote};
 use super::rules::Content;
 
 /// A frame that can be read.
@@ -44,7 +46,11 @@ pub struct Datagram {
     pub hop_limit: u8,
     /// Behind all extension headers.
     pub protocol: u8,
+    /// Of a later fragment nothing.
     pub transport: Transport,
+    pub part: Part,
+    /// What an ICMP error is about.
+    pub quote: Option<Quote>,
 }
 
 /// What the transport header says.
@@ -147,20 +153,67 @@ fn ipv4(payload: &[u8]) -> Result<Datagram, Reason> {
     }
     let datagram = bytes(payload, 0, total_length)?;
     options(&datagram[20..header_length])?;
-    let more_fragments_or_offset = u16_at(datagram, 6)? & 0x3fff;
-    if more_fragments_or_offset != 0 {
-        return Err("fragment");
+    let place = u16_at(datagram, 6)?;
+    let start = usize::from(place & 0x1fff) * 8;
+    let piece = Piece {
+        id: u16_at(datagram, 4)?.into(),
+        protocol: datagram[9],
+        start,
+        end: start + total_length - header_length,
+        is_last: place & 0x2000 == 0,
+    };
+    let part = Part::of(piece);
+    if part != Part::Whole && start + total_length > 65_535 {
+        return Err("bad-fragment");
     }
-    let (protocol, start) = extensions(datagram, header_length, datagram[9], &[AH])?;
-    if protocol == ICMPV6 {
+    let walked = match part {
+        Part::Later(_) => Walked {
+            protocol: datagram[9],
+            at: header_length,
+            part,
+        },
+        _ => extensions(datagram, header_length, datagram[9], &[AH])?,
+    };
+    if walked.protocol == ICMPV6 {
         return Err("wrong-icmp-family");
     }
+    let ends = (
+        Ipv4Addr::from(array::<4>(&datagram[12..16])).into(),
+        Ipv4Addr::from(array::<4>(&datagram[16..20])).into(),
+    );
+    carried(ends, datagram[8], Walked { part, ..walked }, datagram)
+}
+
+/// What the datagram carries behind all headers of the network layer.
+fn carried(
+    (source, destination): (IpAddr, IpAddr),
+    hop_limit: u8,
+    walked: Walked,
+    datagram: &[u8],
+) -> Result<Datagram, Reason> {
+    let Walked { protocol, at, part } = walked;
+    let segment = &datagram[at..];
+    if let Part::First(piece) | Part::Later(piece) = part {
+        let is_odd = piece.end % 8 != 0 && !piece.is_last;
+        if piece.start == piece.end || is_odd {
+            return Err("bad-fragment");
+        }
+    }
+    let transport = match part {
+        Part::Later(_) => Transport::Other,
+        _ => transport(protocol, segment, part == Part::Whole)?,
+    };
     Ok(Datagram {
-        source: Ipv4Addr::from(array::<4>(&datagram[12..16])).into(),
-        destination: Ipv4Addr::from(array::<4>(&datagram[16..20])).into(),
-        hop_limit: datagram[8],
+        source,
+        destination,
+        hop_limit,
         protocol,
-        transport: transport(protocol, &datagram[start..])?,
+        transport,
+        part,
+        quote: match part {
+            Part::Whole => quote(protocol, segment),
+            _ => None,
+        },
     })
 }
 
@@ -196,52 +249,96 @@ fn ipv6(payload: &[u8]) -> Result<Datagram, Reason> {
     if source.to_ipv4_mapped().is_some() || destination.to_ipv4_mapped().is_some() {
         return Err("mapped-address");
     }
-    let (protocol, start) = extensions(datagram, 40, datagram[6], &[0, 43, 44, AH, 60])?;
-    if protocol == ICMP {
+    let walked = extensions(datagram, 40, datagram[6], IPV6_EXTENSIONS)?;
+    if walked.protocol == ICMP {
         return Err("wrong-icmp-family");
     }
-    Ok(Datagram {
-        source: source.into(),
-        destination: destination.into(),
-        hop_limit: datagram[7],
-        protocol,
-        transport: transport(protocol, &datagram[start..])?,
-    })
+    carried(
+        (source.into(), destination.into()),
+        datagram[7],
+        walked,
+        datagram,
+    )
 }
 
-/// Walks the headers in `walked`, of which the first would start at `start`;
-/// returns the protocol behind them and where it starts.
-fn extensions(
+/// Where a walk over extension headers has ended.
+#[derive(Clone, Copy)]
+pub struct Walked {
+    /// What is there.
+    pub protocol: u8,
+    /// Where, in bytes from the start of the datagram.
+    pub at: usize,
+    pub part: Part,
+}
+
+/// Those that are walked in IPv6.
+pub const IPV6_EXTENSIONS: &[u8] = &[0, 43, 44, AH, 60];
+
+/// Walks the headers in `walked`, of which the first would start at `start`, up
+/// to what is none or to what a later fragment carries.
+pub fn extensions(
     datagram: &[u8],
     start: usize,
     mut protocol: u8,
     walked: &[u8],
-) -> Result<(u8, usize), Reason> {
+) -> Result<Walked, Reason> {
     let mut at = start;
     let mut count = 0;
+    let mut fragment_headers = 0;
+    let mut part = Part::Whole;
     while walked.contains(&protocol) {
         let header = bytes(datagram, at, 8)?;
         let length = match protocol {
             0 if at != start => return Err("bad-ipv6-header"),
             43 if header[2] == 0 => return Err("source-routed"),
-            44 => return Err("fragment"),
+            44 => {
+                fragment_headers += 1;
+                part = Part::of(fragment(datagram, start, at)?);
+                8
+            }
             AH => (usize::from(header[1]) + 2) * 4,
             _ => (usize::from(header[1]) + 1) * 8,
         };
+        if fragment_headers > 1 {
+            return Err("bad-fragment");
+        }
         at += length;
         count += 1;
         if count > 6 || at - start > 256 {
             return Err("too-many-extensions");
         }
         protocol = header[0];
+        if matches!(part, Part::Later(_)) {
+            break;
+        }
     }
     if at > datagram.len() {
         return Err("truncated");
     }
-    Ok((protocol, at))
+    Ok(Walked { protocol, at, part })
 }
 
-fn transport(protocol: u8, segment: &[u8]) -> Result<Transport, Reason> {
+/// RFC 8200, 4.5: the fragment header at `at`; the IPv6 header ends at `first`.
+fn fragment(datagram: &[u8], first: usize, at: usize) -> Result<Piece, Reason> {
+    let header = bytes(datagram, at, 8)?;
+    let place = u16_at(header, 2)?;
+    let start = usize::from(place & 0xfff8);
+    let piece = Piece {
+        id: u32::from_be_bytes(array(&header[4..8])),
+        protocol: 0,
+        start,
+        end: start + datagram.len() - at - 8,
+        is_last: place & 1 == 0,
+    };
+    let reassembled = start + datagram.len() - first - 8;
+    if Part::of(piece) != Part::Whole && reassembled > 65_535 {
+        return Err("bad-fragment");
+    }
+    Ok(piece)
+}
+
+/// Of a first fragment (`is_whole` is false) there is more than `segment`.
+fn transport(protocol: u8, segment: &[u8], is_whole: bool) -> Result<Transport, Reason> {
     match protocol {
         TCP => {
             let header = bytes(segment, 0, 20)?;
@@ -258,7 +355,7 @@ fn transport(protocol: u8, segment: &[u8]) -> Result<Transport, Reason> {
         UDP => {
             let header = bytes(segment, 0, 8)?;
             let length = usize::from(u16_at(header, 4)?);
-            if length < 8 || length > segment.len() {
+            if length < 8 || is_whole && length > segment.len() {
                 return Err("bad-transport-header");
             }
             Ok(Transport::Ports(ports(header)?))
@@ -276,7 +373,7 @@ fn transport(protocol: u8, segment: &[u8]) -> Result<Transport, Reason> {
     }
 }
 
-fn ports(header: &[u8]) -> Result<Ports, Reason> {
+pub fn ports(header: &[u8]) -> Result<Ports, Reason> {
     Ok(Ports {
         source: u16_at(header, 0)?,
         destination: u16_at(header, 2)?,
@@ -284,15 +381,15 @@ fn ports(header: &[u8]) -> Result<Ports, Reason> {
 }
 
 /// `length` bytes from `start`, or the packet ends before.
-fn bytes(from: &[u8], start: usize, length: usize) -> Result<&[u8], Reason> {
+pub fn bytes(from: &[u8], start: usize, length: usize) -> Result<&[u8], Reason> {
     from.get(start..start + length).ok_or("truncated")
 }
 
-fn u16_at(from: &[u8], start: usize) -> Result<u16, Reason> {
+pub fn u16_at(from: &[u8], start: usize) -> Result<u16, Reason> {
     Ok(u16::from_be_bytes(array(bytes(from, start, 2)?)))
 }
 
-fn array<const N: usize>(from: &[u8]) -> [u8; N] {
+pub fn array<const N: usize>(from: &[u8]) -> [u8; N] {
     from.try_into()
         .expect("the slice has the length of the array")
 }

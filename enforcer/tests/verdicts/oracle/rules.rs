@@ -47,6 +47,11 @@ impl Verdict {
             .iter()
             .filter(|conduit| joins(conduit, from, to))
             .filter(|conduit| {
+                // Redirects never pass from one zone to another.
+                let is_between = from != to && from != ZoneRef::SelfZone && to != ZoneRef::SelfZone;
+                !(is_between && is_redirect(content) && conduit.action == Action::Allow)
+            })
+            .filter(|conduit| {
                 conduit
                     .services
                     .iter()
@@ -59,8 +64,12 @@ impl Verdict {
             }
             Some(conduit) => (conduit.action, "conduit", conduit.id.to_string()),
             None => {
-                let (action, reason) = default_action(policy, from, to);
-                (action, reason, format!("({reason})"))
+                let (action, rule) = default_action(policy, from, to);
+                let reason = match is_icmp_error(content) {
+                    true => "icmp-unrelated",
+                    false => rule,
+                };
+                (action, reason, format!("({rule})"))
             }
         };
         let audits = mode(policy, deciding, from, to) == Mode::Audit;
@@ -157,6 +166,14 @@ fn is_icmp_error(content: &Content) -> bool {
     match (content.protocol, content.transport) {
         (ICMP, Transport::Icmp { kind, .. }) => matches!(kind, 3 | 4 | 5 | 11 | 12),
         (ICMPV6, Transport::Icmp { kind, .. }) => kind < 128,
+        _ => false,
+    }
+}
+
+fn is_redirect(content: &Content) -> bool {
+    match (content.protocol, content.transport) {
+        (ICMP, Transport::Icmp { kind, .. }) => kind == 5,
+        (ICMPV6, Transport::Icmp { kind, .. }) => kind == 137,
         _ => false,
     }
 }

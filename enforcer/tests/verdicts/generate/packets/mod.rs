@@ -1,5 +1,7 @@
 //! Random packets that aim at the edges of one policy, and at each other.
 
+mod special;
+
 use std::net::IpAddr;
 
 use enforcer::policy::Policy;
@@ -8,10 +10,12 @@ use enforcer::policy::model::{Endpoints, ZoneEntry, ZoneRef};
 use ipnet::IpNet;
 
 use super::addresses::{near, special};
-use super::frames::{self, Packet};
+use super::frames::Packet;
+use super::pieces::Pieces;
+use super::sequel::{answer, tags};
 use super::services::{self, Aim};
 use super::{Rng, edges};
-use crate::oracle::packet::{ICMP, ICMPV6, SCTP, TCP, UDP, Vlan};
+use crate::oracle::packet::Vlan;
 use crate::oracle::zones::{Link, source_zone, zone_by_address, zone_by_route};
 use crate::oracle::{Expected, History, judge};
 use crate::world::{Route, SPARE, World};
@@ -30,13 +34,14 @@ pub struct Packets<'a> {
     sent: Vec<Sent>,
     /// Those that policy or flow let pass.
     passed: Vec<Sent>,
+    pieces: Pieces,
     history: History,
 }
 
 /// A packet that was made, and where it came in.
 #[derive(Clone)]
-struct Sent {
-    packet: Packet,
+pub struct Sent {
+    pub packet: Packet,
     here: Place,
 }
 
@@ -60,6 +65,7 @@ impl<'a> Packets<'a> {
             aim,
             sent: Vec::new(),
             passed: Vec::new(),
+            pieces: Pieces::default(),
             history: History::default(),
         }
     }
@@ -76,6 +82,7 @@ impl<'a> Packets<'a> {
 
     /// The next packet.
     pub fn next(&mut self, rng: &mut Rng) -> Arrival {
+        self.pieces.go_on();
         if rng.percent(4) {
             let place = {
                 let zone = self.any_zone(rng);
@@ -84,9 +91,14 @@ impl<'a> Packets<'a> {
             let tags = tags(rng, place.vlan);
             return (edges::other_frame(rng, &tags), place.ifindex);
         }
-        let mut sent = match rng.percent(45) && !self.sent.is_empty() {
-            true => self.related(rng),
-            false => self.fresh(rng),
+        if rng.percent(10) {
+            return self.piece(rng);
+        }
+        let mut sent = match rng.below(100) {
+            _ if self.sent.is_empty() => self.fresh(rng),
+            0..7 => self.error(rng),
+            7..48 => self.related(rng),
+            _ => self.fresh(rng),
         };
         sent.packet.from_mac = sent.here.mac;
         if rng.percent(2) {
@@ -334,47 +346,4 @@ impl<'a> Packets<'a> {
             },
         }
     }
-}
-
-/// The packet that answers another.
-fn answer(mut packet: Packet) -> Packet {
-    (packet.source, packet.destination) = (packet.destination, packet.source);
-    let segment = &mut packet.segment;
-    match packet.protocol {
-        TCP | UDP | SCTP => {
-            segment[..4].rotate_left(2);
-            if packet.protocol == TCP {
-                segment[13] = frames::SYN_ACK;
-            }
-        }
-        ICMP | ICMPV6 => {
-            segment[0] = match segment[0] {
-                8 => 0,
-                0 => 8,
-                128 => 129,
-                129 => 128,
-                other => other,
-            };
-        }
-        _ => {}
-    }
-    packet
-}
-
-/// The tags that put a frame into a VLAN, sometimes with a priority tag more.
-fn tags(rng: &mut Rng, vlan: Vlan) -> Vec<(u16, u16)> {
-    let ids = [vlan.outer, vlan.inner];
-    let mut ids: Vec<u16> = ids.into_iter().filter(|id| *id != 0).collect();
-    if rng.percent(4) {
-        ids.insert(rng.below(ids.len() + 1), 0);
-    }
-    if rng.percent(1) {
-        ids.push(10);
-    }
-    ids.into_iter()
-        .map(|id| {
-            let kind = rng.pick(&[0x8100, 0x8100, 0x88a8, 0x9100]);
-            (kind, id | rng.pick(&[0, 0, 0x2000, 0xe000, 0x1000]))
-        })
-        .collect()
 }

@@ -1,0 +1,105 @@
+//! Packets that other packets decide about: of known flows, about them, and of
+//! datagrams in pieces.
+
+use enforcer::policy::model::ZoneRef;
+
+use super::flows::{History, Opening, Side};
+use super::quote::Quote;
+use super::zones::{Link, source_zone};
+use super::{Allowed, Expected, Router, pass};
+
+impl Router<'_> {
+    /// The verdict on a packet that belongs to a flow, if it does.
+    pub(super) fn known_flow(
+        &self,
+        packet: &Opening,
+        from: ZoneRef,
+        history: &mut History,
+    ) -> Option<Expected> {
+        let (flow, side) = history.find(packet)?;
+        if history.is_stale(flow) && !self.judge_again(packet, history) {
+            return None;
+        }
+        let (flow, _) = history.find(packet)?;
+        let recorded = match side {
+            Side::Initiator => flow.from,
+            Side::Responder => flow.to,
+        };
+        // Whoever is told apart by a hardware address was asked as any other.
+        let asked = || {
+            let link = Link {
+                mac: None,
+                ..self.link(packet)
+            };
+            let zone = source_zone(self.policy, self.world, link, packet.source);
+            side == Side::Responder && zone == Ok(recorded)
+        };
+        if recorded != from && !asked() {
+            return None;
+        }
+        let allowed = Allowed {
+            from: flow.from,
+            to: flow.to,
+            verdict: flow.verdict.clone(),
+        };
+        if side == Side::Responder {
+            history.note(packet, side);
+            return Some(pass(&allowed.verdict.counted));
+        }
+        let expected = self.meet(&allowed, packet, false, history);
+        if !matches!(expected, Expected::Drop { .. }) {
+            history.note(packet, side);
+        }
+        Some(expected)
+    }
+
+    /// The drop of a fragment that does not follow what came before.
+    pub(super) fn unfollowed(&self, packet: &Opening, reason: &'static str) -> Expected {
+        match source_zone(self.policy, self.world, self.link(packet), packet.source) {
+            Err(zone) if reason == "fragment-orphan" => self.dropped("spoofed-source", zone, None),
+            Ok(zone) | Err(zone) => self.dropped(reason, zone, None),
+        }
+    }
+
+    /// Whether an ICMP error tells a side of a flow about a packet that this side
+    /// has sent.
+    pub(super) fn is_related(&self, error: &Opening, quote: Quote, history: &mut History) -> bool {
+        if self.source(error).is_err() || error.destination != quote.source {
+            return false;
+        }
+        let quoted = Opening {
+            source: quote.source,
+            destination: quote.destination,
+            content: quote.content,
+            ..*error
+        };
+        let is_stale = history
+            .find(&quoted)
+            .map(|(flow, _)| history.is_stale(flow));
+        match is_stale {
+            None => false,
+            Some(false) => true,
+            Some(true) => self.judge_again(&quoted, history),
+        }
+    }
+
+    /// Asks the present policy about the flow that a packet belongs to, which an
+    /// older one judged. What may not go on is no flow for as long as the policy
+    /// says so.
+    fn judge_again(&self, packet: &Opening, history: &mut History) -> bool {
+        let Some(flow) = history.between(packet) else {
+            return false;
+        };
+        let opening = flow.opening.asked_again();
+        let verdict = self
+            .source(&opening)
+            .and_then(|from| self.ask(&opening, from));
+        match verdict {
+            Ok(now) => {
+                history.renew(packet, now.from, now.to, &now.verdict);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+}
