@@ -78,6 +78,8 @@ impl<'a> Wanted<'a> {
             match complete(instance, set, &before, (interface, *hook)) {
                 Ok(()) if !is_whole => attempts.attached.push(interface.name.clone()),
                 Ok(()) => {}
+                // It vanished meanwhile, which the next look will tell.
+                Err(error) if error.is_interface_gone() => {}
                 Err(error) => {
                     undo(instance, &before, is_here)?;
                     attempts.refused.push((interface.ifindex, error));

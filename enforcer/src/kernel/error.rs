@@ -164,6 +164,11 @@ pub enum KernelError {
 }
 
 impl KernelError {
+    /// Whether the interface that a program was meant for is not there any more.
+    pub fn is_interface_gone(&self) -> bool {
+        matches!(self, Self::Attach { source, .. } if source.raw_os_error() == Some(libc::ENODEV))
+    }
+
     /// Lets a refusal for lack of privileges speak for itself.
     pub(super) fn permission(self, action: &'static str) -> Self {
         if self.is_caused_by(is_denied) {
