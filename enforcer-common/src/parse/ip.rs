@@ -25,7 +25,6 @@ pub(super) fn ipv4(
     if header_bytes > size_of::<Ipv4>() {
         ipv4_options(packet, start + size_of::<Ipv4>(), start + header_bytes)?;
     }
-    let mut part = WHOLE;
     if ip.is_fragment() {
         let (begin, bytes) = (ip.fragment_start(), ip.total_bytes() as u32);
         // The longest datagram; more overflows what receivers count with.
@@ -39,7 +38,7 @@ pub(super) fn ipv4(
             protocol: ip.protocol().into(),
             is_last: ip.is_last_fragment().into(),
         };
-        part = part_of(&facts.piece);
+        facts.flags = part_of(&facts.piece);
     }
     facts.question.source = ip.source();
     facts.question.destination = ip.destination();
@@ -48,7 +47,6 @@ pub(super) fn ipv4(
         protocol: ip.protocol(),
         offset: start + header_bytes,
         end,
-        part,
     })
 }
 
@@ -124,7 +122,6 @@ pub(super) fn ipv6(
         protocol: ip.next_header(),
         offset,
         end,
-        part: WHOLE,
     })
 }
 
@@ -153,7 +150,7 @@ pub(super) fn extensions(
 ) -> Result<Rest, DropReason> {
     let is_ipv6 = packet.opaque(is_ipv6.into()) != 0;
     let first = rest.offset;
-    let (mut walked, mut fragments) = (0, 0);
+    let (mut walked, mut fragments, mut is_later) = (0, 0, 0);
     // One step more than there may be headers, which finds the one too many.
     for index in 0..=EXTENSION_HEADERS {
         if !is_extension(rest.protocol, is_ipv6) {
@@ -178,7 +175,8 @@ pub(super) fn extensions(
                 return Err(DropReason::BAD_FRAGMENT);
             }
             fragments = 1;
-            rest.part = fragment(packet, rest, first, facts)?;
+            facts.flags = fragment(packet, rest, first, facts)?;
+            is_later = u32::from(facts.flags & Facts::LATER);
         }
         walked += match rest.protocol {
             protocol::AH => extension.ah_bytes(),
@@ -191,10 +189,10 @@ pub(super) fn extensions(
         }
         walked = merged(packet, walked);
         fragments = packet.opaque(fragments);
-        rest.part = packet.opaque(rest.part.into()) as u16;
+        is_later = packet.opaque(is_later);
         rest.offset = merged(packet, first + walked);
         rest.protocol = next;
-        if rest.part == Facts::LATER {
+        if is_later != 0 {
             return Ok(rest);
         }
     }

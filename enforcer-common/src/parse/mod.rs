@@ -198,6 +198,7 @@ pub fn payload(
         return Ok(Payload::Link);
     }
     let start = merged(packet, link.offset);
+    facts.flags = WHOLE;
     let rest = match link.ether_type {
         ether_type::IPV4 => ipv4(packet, start, facts)?,
         ether_type::IPV6 => ipv6(packet, start, facts)?,
@@ -209,8 +210,7 @@ pub fn payload(
         _ => return Err(DropReason::UNKNOWN_ETHERTYPE),
     };
     let is_ipv6 = link.ether_type == ether_type::IPV6;
-    let has_header = rest.part != Facts::LATER;
-    let rest = if has_header && is_extension(rest.protocol, is_ipv6) {
+    let rest = if is_extension(rest.protocol, is_ipv6) && facts.flags != Facts::LATER {
         extensions(packet, rest.merged(packet), is_ipv6, facts)?
     } else {
         rest
@@ -224,12 +224,11 @@ pub fn payload(
     if rest.protocol == wrong_icmp {
         return Err(DropReason::WRONG_ICMP_FAMILY);
     }
-    if rest.part != WHOLE {
+    if facts.flags != WHOLE {
         if !facts.piece.is_valid() {
             return Err(DropReason::BAD_FRAGMENT);
         }
-        if rest.part == Facts::LATER {
-            facts.flags = Facts::LATER;
+        if facts.flags == Facts::LATER {
             return Ok(Payload::Ip);
         }
     }
@@ -245,7 +244,8 @@ const _: () = assert!(MOST_BYTES < OFFSETS);
 /// Most bytes of an IPv4 or IPv6 header and what is walked behind it.
 const NETWORK_BYTES: usize = size_of::<Ipv6>() + IPV4_OPTION_BYTES + EXTENSION_BYTES;
 
-/// What [`Rest::part`] is unless it is [`Facts::FIRST`] or [`Facts::LATER`].
+/// [`Facts::flags`] between network and transport header, unless they are
+/// [`Facts::FIRST`] or [`Facts::LATER`].
 const WHOLE: u16 = 0;
 
 /// Returns an offset after making the verifier forget the ways by which it came
@@ -266,9 +266,6 @@ struct Rest {
     offset: usize,
     /// Where the datagram ends; padding may follow in the frame.
     end: usize,
-    /// Which part of a datagram it is: [`WHOLE`], [`Facts::FIRST`] or
-    /// [`Facts::LATER`].
-    part: u16,
 }
 
 impl Rest {
@@ -283,12 +280,10 @@ impl Rest {
 
     #[inline(always)]
     fn merged(self, packet: &impl Packet) -> Self {
-        let what = packet.opaque(u32::from(self.protocol) | u32::from(self.part) << 8);
         Self {
-            protocol: what as u8,
+            protocol: packet.opaque(self.protocol.into()) as u8,
             offset: merged(packet, self.offset),
             end: packet.opaque(self.end as u32) as usize,
-            part: (what >> 8) as u16,
         }
     }
 }

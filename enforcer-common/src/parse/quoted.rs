@@ -29,8 +29,8 @@ pub fn quoted(packet: &impl Packet, error: &Facts, facts: &mut Facts) -> Result<
         protocol: 0,
         offset: start,
         end: error.quote.end as usize,
-        part: WHOLE,
     };
+    facts.flags = WHOLE;
     let rest = if is_ipv6 {
         ipv6(packet, quote, facts)?
     } else {
@@ -42,7 +42,7 @@ pub fn quoted(packet: &impl Packet, error: &Facts, facts: &mut Facts) -> Result<
         rest
     };
     let rest = rest.merged(packet);
-    if rest.part == Facts::LATER || rest.offset > rest.end {
+    if facts.flags == Facts::LATER || rest.offset > rest.end {
         return Err(DropReason::TRUNCATED);
     }
     let (service, ports) = match rest.protocol {

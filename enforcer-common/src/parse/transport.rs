@@ -14,7 +14,7 @@ pub(super) fn transport(
     facts: &mut Facts,
 ) -> Result<(), DropReason> {
     facts.question.protocol = rest.protocol.into();
-    let (mut tcp_flags, mut flags) = (0, Facts::TRACKED | rest.part);
+    let (mut tcp_flags, mut flags) = (0, Facts::TRACKED | facts.flags);
     let (service, ports) = match rest.protocol {
         protocol::TCP => {
             let tcp = rest.header::<Tcp>(packet)?;
@@ -30,7 +30,7 @@ pub(super) fn transport(
         protocol::UDP => {
             let udp = rest.header::<Udp>(packet)?;
             let bytes = udp.datagram_bytes();
-            let is_cut = rest.part == WHOLE && rest.offset + bytes > rest.end;
+            let is_cut = facts.flags == WHOLE && rest.offset + bytes > rest.end;
             if bytes < size_of::<Udp>() || is_cut {
                 return Err(DropReason::BAD_TRANSPORT_HEADER);
             }
@@ -46,7 +46,7 @@ pub(super) fn transport(
             if is_echo(rest.protocol, icmp.kind()) {
                 (service, (icmp.id(), icmp.id()))
             } else {
-                flags = rest.part;
+                flags = facts.flags;
                 if flags == WHOLE && reports(rest.protocol, icmp.kind()) {
                     flags = Facts::ERROR;
                     facts.quote = Quote {
