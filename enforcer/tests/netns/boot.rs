@@ -11,6 +11,7 @@ use xtask::lab::{Expectation, ROUTER, Service, succeeded};
 use Service::{Ping, Tcp, Udp};
 
 use crate::daemon::Daemon;
+use crate::faults::{KERNEL, faults, seam};
 use crate::foreign;
 use crate::network::{DROPPED, Net, PASSES, Row, policy};
 
@@ -219,6 +220,34 @@ fn a_boot_that_is_killed_leaves_nothing_open_and_can_be_repeated() {
         closed > 0,
         "every kill came too early or too late: {usual:?}"
     );
+}
+
+/// A boot that meets an error has the policy in force, or forwards nothing.
+#[test]
+fn failing_bpf_calls_of_a_boot() {
+    let net = Net::under(&policy(&[WEB]));
+    net.forget();
+    let calls = seam::count(&net, &["bpf"], &["boot"]);
+    for fault in faults(&calls, &KERNEL, 11) {
+        net.forget();
+        let output = seam::run(&net, fault, &["boot"]);
+        let is_forwarding = forwarding(&net) == ["1", "1"];
+        assert_eq!(
+            output.status.success(),
+            is_forwarding,
+            "{fault:?}: {output:?}"
+        );
+        let seen = net.lab.observe(&[Expectation {
+            from: "plant",
+            to: "office",
+            service: Udp(53),
+            want: DROPPED,
+        }]);
+        assert_eq!(seen.unwrap(), [DROPPED], "{fault:?}");
+        succeeded(&boot(&net)).unwrap();
+        assert_eq!(forwarding(&net), ["1", "1"], "{fault:?}");
+        net.expect(&WEB_ONLY[..1]);
+    }
 }
 
 fn boot(net: &Net) -> Output {

@@ -4,7 +4,7 @@
 //! the command says what is true; the next one works, and nothing is left behind.
 
 mod remains;
-mod seam;
+pub mod seam;
 mod story;
 
 use std::env;
@@ -18,7 +18,7 @@ use crate::daemon::Daemon;
 use crate::either::{Force, apply, in_force, serving};
 
 /// What the kernel says when it is out of memory, forbids, or is disturbed.
-const KERNEL: [&str; 4] = ["ENOMEM", "EPERM", "EBUSY", "EINTR"];
+pub const KERNEL: [&str; 4] = ["ENOMEM", "EPERM", "EBUSY", "EINTR"];
 /// What file systems say when they are full, broken or read-only.
 const FILES: [&str; 3] = ["ENOSPC", "EIO", "EROFS"];
 
@@ -54,7 +54,7 @@ const ALL: &str = "ENFORCER_ALL_FAULTS";
 /// Faults at `calls`, every `stride`th of those that there are.
 ///
 /// Some last for three calls, because a loader may try twice.
-fn faults(calls: &[Calls], errors: &[&'static str], stride: usize) -> Vec<Fault> {
+pub fn faults(calls: &[Calls], errors: &[&'static str], stride: usize) -> Vec<Fault> {
     let mut faults = Vec::new();
     for Calls { call, numbers } in calls {
         for number in numbers.iter().copied() {
