@@ -154,7 +154,7 @@ pub fn admit(tables: &impl Tables, facts: &Facts, ends: &Ends) -> Result<Option<
     let is_from_router = question.place.origin == Origin::ROUTER;
     let is_from_wire = question.place.origin == Origin::WIRE;
     let is_to_router = ends.destination.destination == ZoneId::SELF.0;
-    let is_group = ends.destination.flags & AddressClass::GROUP != 0;
+    let is_group = ends.is_to_group();
     let is_local = || {
         let stays_here = is_to_router || is_group || question.destination.is_link_local();
         is_from_router || is_from_wire && stays_here
@@ -267,7 +267,7 @@ pub fn judge(
     if let Some(Target { to, pair }) = target {
         let cell = lookup::cell(tables, pair, class);
         // Of a group the routing table says nothing that counts.
-        let is_group = ends.destination.flags & AddressClass::GROUP != 0;
+        let is_group = ends.is_to_group();
         let is_known = question.place.origin != Origin::WIRE || to == ZoneId::SELF || is_group;
         // The routing table calls local what it never forwards.
         if is_known || !cell.allows() || leaves_its_link(question, ends, to) {

@@ -28,42 +28,29 @@ pub struct Place {
 }
 
 #[repr(C)]
-struct NextId {
-    start: u32,
-    next: u32,
-    flags: u32,
-    padding: u32,
-}
-
-// SAFETY: `repr(C)`, no padding, as in `union bpf_attr` (ids).
-unsafe impl Arguments for NextId {
-    const COMMAND: bpf_cmd = bpf_cmd::BPF_LINK_GET_NEXT_ID;
-}
-
-#[repr(C)]
-struct LinkById {
+#[derive(Default)]
+struct ById<const COMMAND: u32> {
     id: u32,
     next: u32,
     flags: u32,
     padding: u32,
 }
 
+// SAFETY: `repr(C)`, no padding, as in `union bpf_attr` (ids).
+unsafe impl Arguments for ById<{ bpf_cmd::BPF_LINK_GET_NEXT_ID as u32 }> {
+    const COMMAND: bpf_cmd = bpf_cmd::BPF_LINK_GET_NEXT_ID;
+}
 // SAFETY: as above.
-unsafe impl Arguments for LinkById {
+unsafe impl Arguments for ById<{ bpf_cmd::BPF_LINK_GET_FD_BY_ID as u32 }> {
     const COMMAND: bpf_cmd = bpf_cmd::BPF_LINK_GET_FD_BY_ID;
 }
 
 /// Every link: its id, and the id of its program.
 pub fn links() -> Vec<(u32, u32)> {
     let mut found = Vec::new();
-    let mut ids = NextId {
-        start: 0,
-        next: 0,
-        flags: 0,
-        padding: 0,
-    };
+    let mut ids = ById::<{ bpf_cmd::BPF_LINK_GET_NEXT_ID as u32 }>::default();
     while bpf(&mut ids).is_ok() {
-        ids.start = ids.next;
+        ids.id = ids.next;
         // It may have gone since.
         let Ok(link) = link(ids.next) else { continue };
         let info = sys::link_info(link.as_fd());
@@ -73,11 +60,9 @@ pub fn links() -> Vec<(u32, u32)> {
 }
 
 fn link(id: u32) -> io::Result<OwnedFd> {
-    let mut arguments = LinkById {
+    let mut arguments = ById::<{ bpf_cmd::BPF_LINK_GET_FD_BY_ID as u32 }> {
         id,
-        next: 0,
-        flags: 0,
-        padding: 0,
+        ..ById::default()
     };
     bpf(&mut arguments).map(fd_of)
 }
