@@ -77,6 +77,9 @@ impl Macs {
         room_for(self.classes.len(), "hardware addresses", MAX_MACS)?;
         let limit = MAX_BLOCKS * HALF_WORDS as usize;
         let by_link: Vec<&[u16]> = links.collect();
+        // Their numbers are half-words, from 1 on.
+        let most = usize::from(u16::MAX);
+        room_for(rows.len(), "rows of zones by hardware address", most)?;
         let cells = rows.iter().map(Vec::len).sum::<usize>();
         room_for(cells, "source zones by hardware address", limit)?;
         // Class 0 is that of addresses that nobody names.
