@@ -6,11 +6,11 @@
 
 use crate::cell::{AddressClass, Cell, Pair, Slot, SourceCell};
 pub use crate::dropped::Dropped;
-use crate::essential;
+use crate::essential::{self, Essential};
 use crate::layout::Layout;
 use crate::lookup::{self, LinkClass, Tables};
 use crate::parse::Facts;
-use crate::question::{Origin, Question, Tags, echo_request};
+use crate::question::{Origin, Place, Question, Tags, echo_request};
 use crate::verdict::DropReason;
 use crate::wire::protocol;
 use crate::zone::ZoneId;
@@ -146,6 +146,40 @@ pub fn ends(tables: &impl Tables, question: &Question) -> Ends {
     both_ends(tables, question, source_end(tables, question))
 }
 
+/// Lets a frame pass that carries no IP but an essential protocol, unless the
+/// policy turned that off where the frame is seen.
+#[inline(always)]
+pub fn admit_frame(
+    tables: &impl Tables,
+    place: &Place,
+    essential: Essential,
+) -> Result<Slot, Dropped> {
+    match frame_from(tables, place, essential) {
+        ZoneId::NONE => Ok(essential.slot()),
+        from => {
+            let from = ZoneId(tables.opaque(from.0));
+            Err(Dropped::early(from, DropReason::ESSENTIAL_OFF))
+        }
+    }
+}
+
+/// The zone that such a frame is dropped from; [`ZoneId::NONE`] where it passes.
+///
+/// A function of its own in the kernel: all ways through it end as one.
+#[inline(never)]
+fn frame_from(tables: &impl Tables, place: &Place, essential: Essential) -> ZoneId {
+    let link = lookup::link(tables, place.ifindex, place.tags).class;
+    if !lookup::link_facts(tables, link).is_off(essential) {
+        return ZoneId::NONE;
+    }
+    match place.origin {
+        // Addresses that no entry names have class 0.
+        Origin::WIRE => lookup::zone(tables, link, 0).zone(),
+        Origin::ROUTER => ZoneId::SELF,
+        _ => ZoneId::UNKNOWN,
+    }
+}
+
 /// Lets essential protocols and failsafe traffic pass and keeps forged sources
 /// out; `None` when the policy has to decide.
 #[inline(always)]
@@ -155,12 +189,12 @@ pub fn admit(tables: &impl Tables, facts: &Facts, ends: &Ends) -> Result<Option<
     let is_from_wire = question.place.origin == Origin::WIRE;
     let is_to_router = ends.destination.destination == ZoneId::SELF.0;
     let is_group = ends.is_to_group();
-    let is_local = || {
-        let stays_here = is_to_router || is_group || question.destination.is_link_local();
-        is_from_router || is_from_wire && stays_here
-    };
-    if let Some(essential) = essential::of(facts, is_local) {
-        return Ok(Some(essential.slot()));
+    let stays_here = is_to_router || is_group || question.destination.is_link_local();
+    if is_from_router || is_from_wire && stays_here {
+        let slot = essential_slot(tables, facts, ends.source.link);
+        if slot != Slot::NO_CONDUIT {
+            return Ok(Some(slot));
+        }
     }
     if is_from_router || is_from_wire && is_to_router && !is_group {
         let matching = failsafes(tables, facts, ends, is_from_router);
@@ -172,6 +206,18 @@ pub fn admit(tables: &impl Tables, facts: &Facts, ends: &Ends) -> Result<Option<
         return Err(spoofed(ends));
     }
     Ok(None)
+}
+
+/// The slot of the essential protocol that a packet to or from the router belongs
+/// to; [`Slot::NO_CONDUIT`] where it belongs to none, or the policy turns it off.
+///
+/// A function of its own in the kernel: all ways through it end as one.
+#[inline(never)]
+fn essential_slot(tables: &impl Tables, facts: &Facts, link: LinkClass) -> Slot {
+    match essential::of(facts) {
+        Some(essential) if !lookup::link_facts(tables, link).is_off(essential) => essential.slot(),
+        _ => Slot::NO_CONDUIT,
+    }
 }
 
 /// Failsafe entries that let the packet pass, one bit each.
@@ -189,7 +235,7 @@ fn failsafes(tables: &impl Tables, facts: &Facts, ends: &Ends, is_answer: bool) 
     let service = failsafe_service(facts, is_answer);
     let class = lookup::port_class(tables, facts.question.protocol(), service);
     by_peer
-        & lookup::link_failsafes(tables, ends.source.link)
+        & lookup::link_facts(tables, ends.source.link).failsafes
         & lookup::port_failsafes(tables, class)
 }
 

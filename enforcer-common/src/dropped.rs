@@ -22,7 +22,6 @@ pub struct Dropped {
 }
 
 impl Dropped {
-    const NO_ZONE: ZoneId = ZoneId(u16::MAX);
     const NO_SLOT: Slot = Slot(u32::MAX);
 
     /// A drop before the destination was known.
@@ -30,7 +29,7 @@ impl Dropped {
     pub const fn early(from: ZoneId, reason: DropReason) -> Self {
         Self {
             from,
-            to: Self::NO_ZONE,
+            to: ZoneId::NONE,
             slot: Self::NO_SLOT,
             reason,
             quiet: 0,
@@ -76,7 +75,7 @@ impl Dropped {
     /// Destination zone, if it is known.
     #[inline(always)]
     pub fn to(&self) -> Option<ZoneId> {
-        (self.to != Self::NO_ZONE).then_some(self.to)
+        (self.to != ZoneId::NONE).then_some(self.to)
     }
 
     /// The conduit or built-in rule that decided, if one did.

@@ -57,6 +57,12 @@ impl Essential {
         }
     }
 
+    /// Its bit in sets of them.
+    #[inline(always)]
+    pub const fn bit(self) -> u16 {
+        1 << (self.0 & 15)
+    }
+
     /// Where it is counted.
     #[inline(always)]
     pub const fn slot(self) -> Slot {
@@ -67,16 +73,14 @@ impl Essential {
 /// ff02::1:2, all DHCP relay agents and servers.
 const ALL_DHCP_SERVERS: Addr = Addr([0xff02_0000, 0, 0, 0x0001_0002]);
 
-/// The essential protocol that a packet belongs to, if any.
-///
-/// `is_local` says that the packet goes to the router or to a group, or comes
-/// from the router: routed packets are never essential.
+/// The essential protocol that a packet belongs to which goes to the router or to
+/// a group, or comes from the router; routed packets are never essential.
 #[inline(always)]
-pub fn of(facts: &Facts, is_local: impl Fn() -> bool) -> Option<Essential> {
+pub fn of(facts: &Facts) -> Option<Essential> {
     match facts.question.protocol() {
-        protocol::UDP => udp(facts, is_local),
-        protocol::ICMPV6 => icmpv6(facts, is_local),
-        protocol::IGMP if facts.hop_limit == 1 && facts.question.source.is_v4() && is_local() => {
+        protocol::UDP => udp(facts),
+        protocol::ICMPV6 => icmpv6(facts),
+        protocol::IGMP if facts.hop_limit == 1 && facts.question.source.is_v4() => {
             Some(Essential::IGMP)
         }
         _ => None,
@@ -84,32 +88,31 @@ pub fn of(facts: &Facts, is_local: impl Fn() -> bool) -> Option<Essential> {
 }
 
 #[inline(always)]
-fn udp(facts: &Facts, is_local: impl Fn() -> bool) -> Option<Essential> {
+fn udp(facts: &Facts) -> Option<Essential> {
     let (source, destination) = (facts.source_port, facts.destination_port);
     let is_dhcp = matches!(destination, 67 | 68) && matches!(source, 67 | 68);
     let is_dhcpv6 = matches!(destination, 546 | 547) && matches!(source, 546 | 547);
     if is_dhcp && facts.question.source.is_v4() {
-        return is_local().then_some(Essential::DHCP);
+        return Some(Essential::DHCP);
     }
     let question = &facts.question;
     let stays_on_link = || {
         question.source.is_link_local()
             && (question.destination.is_link_local() || question.destination == ALL_DHCP_SERVERS)
     };
-    (is_dhcpv6 && stays_on_link() && is_local()).then_some(Essential::DHCPV6)
+    (is_dhcpv6 && stays_on_link()).then_some(Essential::DHCPV6)
 }
 
 #[inline(always)]
-fn icmpv6(facts: &Facts, is_local: impl Fn() -> bool) -> Option<Essential> {
+fn icmpv6(facts: &Facts) -> Option<Essential> {
     // RFC 6980: neighbour discovery is never fragmented.
     if facts.is_fragment() {
         return None;
     }
-    let essential = match (facts.question.service >> 8, facts.hop_limit) {
+    match (facts.question.service >> 8, facts.hop_limit) {
         (133 | 135..=137, 255) => Some(Essential::ND),
         (134, 255) if facts.question.source.is_link_local() => Some(Essential::RA),
         (130..=132 | 143, 1) => Some(Essential::MLD),
         _ => None,
-    };
-    essential.filter(|_| is_local())
+    }
 }

@@ -1,7 +1,7 @@
 //! Look-ups in the tables of one policy: plain arrays, bounded loops.
 
 use crate::address::Addr;
-use crate::cell::{AddressClass, Cell, Pair, Slot, SourceCell};
+use crate::cell::{AddressClass, Cell, LinkFacts, Pair, Slot, SourceCell};
 use crate::layout::{HALF_WORDS, Layout, LinkEntry, MacEntry, TRIE_POINTER};
 use crate::limits::TRIE_LEVELS;
 use crate::question::{Mac, Tags};
@@ -102,10 +102,11 @@ fn vlan_class(tables: &impl Tables, row: u16, tags: Tags) -> u16 {
     class
 }
 
-/// Failsafe entries that admit traffic from a link, one bit each.
+/// What is known of a link class.
 #[inline(always)]
-pub fn link_failsafes(tables: &impl Tables, link: LinkClass) -> u16 {
-    tables.half_word(tables.layout().link_classes + u32::from(link.0))
+pub fn link_facts(tables: &impl Tables, link: LinkClass) -> LinkFacts {
+    let index = u32::from(link.0) * LinkFacts::HALF_WORDS;
+    LinkFacts::from_bits(tables.quad(tables.layout().link_classes + index))
 }
 
 /// Failsafe entries whose service covers a port class, one bit each.

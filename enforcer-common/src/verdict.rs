@@ -87,13 +87,16 @@ reasons! {
     /// A fragment of a datagram in which fragments overlap, or contradict each
     /// other in its length (RFC 5722, RFC 8200).
     FRAGMENT_OVERLAP = 27, "fragment-overlap";
+    /// ARP or a link protocol where every zone has turned it off.
+    ESSENTIAL_OFF = 28, "essential-off";
 }
 
 impl DropReason {
-    /// Whether the parser found it, so that what the packet carries is not known.
+    /// Whether it was found while the packet was parsed, so that what the packet
+    /// carries is not known.
     #[inline(always)]
     pub const fn is_of_parser(self) -> bool {
-        self.0 < Self::SPOOFED_SOURCE.0
+        self.0 < Self::SPOOFED_SOURCE.0 || self.0 == Self::ESSENTIAL_OFF.0
     }
 
     /// Whether conduits and zones decided it, who then also decided whether it

@@ -15,4 +15,6 @@ impl ZoneId {
     pub const SELF: Self = Self(1);
     /// The first number of a zone under `zones:`.
     pub const FIRST: u16 = 2;
+    /// No zone.
+    pub const NONE: Self = Self(u16::MAX);
 }

@@ -216,10 +216,14 @@ fn enforce(
     let link = parse::link_layer(packet)?;
     scratch.facts.question.place.tags = link.tags;
     scratch.facts.question.place.mac = link.source;
-    match parse::payload(packet, &link, &mut scratch.facts)? {
-        Payload::Arp => return Ok(Essential::ARP.slot()),
-        Payload::Link => return Ok(Essential::LINK.slot()),
-        Payload::Ip => {}
+    let without_ip = match parse::payload(packet, &link, &mut scratch.facts)? {
+        Payload::Arp => Some(Essential::ARP),
+        Payload::Link => Some(Essential::LINK),
+        Payload::Ip => None,
+    };
+    if let Some(essential) = without_ip {
+        let Slot(slot) = decide::admit_frame(active, &scratch.facts.question.place, essential)?;
+        return Ok(Slot(active.forgotten(slot)));
     }
     scratch.ends.source = decide::source_end(active, &scratch.facts.question);
     // The compiler reads it all again, instead of keeping it in registers,

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use enforcer_common::essential;
 use enforcer_common::zone::ZoneId;
 use ipnet::IpNet;
 
@@ -11,7 +12,7 @@ use super::machine::{Devices, Place};
 use super::numbering::Numbering;
 use crate::policy::Policy;
 use crate::policy::mac::Mac;
-use crate::policy::model::{Vlan, Zone, ZoneEntry};
+use crate::policy::model::{Essential, Vlan, Zone, ZoneEntry};
 
 /// Keys of an entry that say where a frame is seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -56,6 +57,9 @@ pub(super) struct Claims {
     pub(super) prefixes: BTreeMap<IpNet, Group>,
     /// The sources of each failsafe entry, and an index into `keys`.
     pub(super) failsafes: Vec<(IpNet, usize)>,
+    /// An index into `keys` for each entry, and the essential protocols that its
+    /// zone turns off, one bit each.
+    entries: BTreeSet<(usize, u16)>,
 }
 
 impl LinkKeys {
@@ -100,6 +104,7 @@ impl Claims {
         let mut keys = Interner::default();
         let mut macs = Interner::default();
         macs.intern(BTreeSet::new());
+        let mut entries = BTreeSet::new();
         let mut anywhere = Group::new();
         let mut prefixes: BTreeMap<IpNet, Group> = BTreeMap::new();
         for zone in zones {
@@ -109,6 +114,7 @@ impl Claims {
                     keys: keys.intern(LinkKeys::of_entry(entry, devices)),
                     macs: macs.intern(entry.macs.iter().copied().collect()),
                 };
+                entries.insert((claim.keys, bits(&zone.essential_off)));
                 if entry.prefixes.is_empty() {
                     anywhere.push(claim);
                 }
@@ -138,7 +144,21 @@ impl Claims {
             anywhere,
             prefixes,
             failsafes,
+            entries,
         }
+    }
+
+    /// The essential protocols that do not pass on a link where these keys hold,
+    /// one bit each: those that every zone turns off which has an entry there;
+    /// of entries, those that say most of the link.
+    pub(super) fn essentials_off(&self, kind: &[usize]) -> u16 {
+        let here = || self.entries.iter().filter(|(keys, _)| kind.contains(keys));
+        let rank = |keys: usize| self.keys[keys].rank();
+        let Some(most) = here().map(|(keys, _)| rank(*keys)).max() else {
+            return 0;
+        };
+        let counting = here().filter(|(keys, _)| rank(*keys) == most);
+        counting.fold(u16::MAX, |all, (_, off)| all & off)
     }
 
     /// Whether all claims of the group name an interface, so that its addresses
@@ -147,4 +167,14 @@ impl Claims {
         let names_interface = |claim: &Claim| !self.keys[claim.keys].interfaces.is_empty();
         group.iter().all(names_interface)
     }
+}
+
+/// The bits of essential protocols.
+fn bits(essentials: &BTreeSet<Essential>) -> u16 {
+    let named = |essential: &&essential::Essential| {
+        let mut names = essentials.iter().map(|one| one.name());
+        names.any(|name| name == essential.name())
+    };
+    let all = essential::Essential::ALL.iter().filter(named);
+    all.fold(0, |bits, essential| bits | essential.bit())
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use enforcer_common::cell::{AddressClass, SourceCell};
+use enforcer_common::cell::{AddressClass, LinkFacts, SourceCell};
 use enforcer_common::layout::{HALF_WORDS, LinkEntry};
 use enforcer_common::zone::ZoneId;
 
@@ -24,8 +24,8 @@ pub(super) struct Sources {
     pub(super) known: Vec<AddressClass>,
     /// The class of each kind of [`Links`].
     pub(super) link_classes: Vec<u16>,
-    /// Failsafe entries of each link class.
-    pub(super) failsafes: Vec<u16>,
+    /// What is known of each link class.
+    pub(super) links: Vec<LinkFacts>,
     /// Cells by link class, then address class.
     pub(super) cells: Vec<u16>,
     /// What hardware addresses change in them.
@@ -77,7 +77,7 @@ impl Sources {
         let classes = links.kinds.iter().enumerate().map(|(link, kind)| {
             let row: Vec<u16> = by_class.iter().map(|column| column[link]).collect();
             let by_mac = mac_rows.of_link(kind, &row, &chains);
-            rows.intern((failsafes(claims, kind), row, by_mac)) as u16
+            rows.intern((link_facts(claims, kind), row, by_mac)) as u16
         });
         let link_classes = classes.collect();
         let mac_rows = mac_rows.finish();
@@ -91,14 +91,14 @@ impl Sources {
             rows.iter().map(|(_, _, by_mac)| by_mac.as_slice()),
             mac_rows,
         )?;
-        let failsafes = rows.iter().map(|(failsafes, _, _)| *failsafes).collect();
+        let links = rows.iter().map(|(facts, _, _)| *facts).collect();
         let cells: Vec<Vec<u16>> = rows.into_iter().map(|(_, row, _)| row).collect();
         Ok(Self {
             by_mac,
             address_classes,
             known,
             link_classes,
-            failsafes,
+            links,
             cells: cells.concat(),
         })
     }
@@ -234,6 +234,15 @@ fn by_link(claims: &Claims, links: &Links) -> Vec<ZoneId> {
         best.map_or(ZoneId::UNKNOWN, |claim| claim.zone)
     };
     links.kinds.iter().map(zone).collect()
+}
+
+/// What is known of a link beside the zones of addresses.
+fn link_facts(claims: &Claims, kind: &[usize]) -> LinkFacts {
+    LinkFacts {
+        failsafes: failsafes(claims, kind),
+        essentials_off: claims.essentials_off(kind),
+        reserved: [0; 2],
+    }
 }
 
 /// One bit for each failsafe entry that admits traffic from a link.

@@ -1,6 +1,6 @@
 //! All tables of a policy, one after the other.
 
-use enforcer_common::cell::AddressClass;
+use enforcer_common::cell::{AddressClass, LinkFacts};
 use enforcer_common::idle::Idle;
 use enforcer_common::layout::{Block, Layout, LinkEntry};
 use ipnet::IpNet;
@@ -57,7 +57,7 @@ pub(super) fn lay_out(parts: Parts) -> Result<(Vec<Block>, Layout), Findings> {
         links_multiplier: hash.multiplier,
         links_shift: hash.shift(),
         vlans: blocks.half_words(&links.vlans.concat()),
-        link_classes: blocks.half_words(&sources.failsafes),
+        link_classes: blocks.half_words(&link_facts(&sources.links)),
         sources: blocks.half_words(&sources.cells),
         address_classes: sources.known.len() as u32,
         classes: blocks.half_words(&known(&sources.known)),
@@ -75,7 +75,7 @@ pub(super) fn lay_out(parts: Parts) -> Result<(Vec<Block>, Layout), Findings> {
         macs_multiplier: sources.by_mac.multiplier,
         macs_shift: sources.by_mac.shift,
         mac_links: blocks.half_words(&sources.by_mac.links),
-        link_count: sources.failsafes.len() as u32,
+        link_count: sources.links.len() as u32,
         mac_rows: blocks.half_words(&sources.by_mac.rows),
         reserved: 0,
         idle: Idle::default(),
@@ -83,6 +83,14 @@ pub(super) fn lay_out(parts: Parts) -> Result<(Vec<Block>, Layout), Findings> {
     let blocks = blocks.into_inner();
     room_for(blocks.len(), "blocks of tables", MAX_BLOCKS)?;
     Ok((blocks, layout))
+}
+
+/// The table of what is known of each link class.
+fn link_facts(classes: &[LinkFacts]) -> Vec<u16> {
+    classes
+        .iter()
+        .flat_map(|facts| facts.half_words())
+        .collect()
 }
 
 /// The table of what is known of each address class.

@@ -3,6 +3,7 @@
 
 use ipnet::IpNet;
 
+use super::essential::Essential;
 use super::limits::Limits;
 use super::mac::Mac;
 use super::model::{Action, Hook, Mode, Vlan};
@@ -46,6 +47,7 @@ pub struct Zone<'n> {
     pub entries: Vec<Entry>,
     pub intra_zone: Option<Action>,
     pub mode: Option<Mode>,
+    pub essential_off: Vec<Essential>,
 }
 
 /// One `match` entry.

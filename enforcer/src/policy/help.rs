@@ -61,6 +61,7 @@ impl DiagnosticKind {
             Self::UnusedService { .. } => "unused-service",
             Self::MissingInterface { .. } => "missing-interface",
             Self::FailsafeEverywhere => "failsafe-everywhere",
+            Self::EssentialKept { .. } => "essential-kept",
             Self::Redirect { .. } => "redirect",
         }
     }
@@ -73,6 +74,7 @@ impl DiagnosticKind {
             | Self::UnusedService { .. }
             | Self::MissingInterface { .. }
             | Self::FailsafeEverywhere
+            | Self::EssentialKept { .. }
             | Self::Redirect { .. } => Severity::Warning,
             _ => Severity::Error,
         }
@@ -206,6 +208,10 @@ impl DiagnosticKind {
                 "`enforcer run` attaches programs when it appears; without it, apply again then"
             }
             Self::FailsafeEverywhere => "a forged source address can use it too; add `interface`",
+            Self::EssentialKept { .. } => {
+                "a protocol is off where every zone lists it: list it there, too, or tell the \
+                 zones apart by `vlan`"
+            }
             Self::Redirect { .. } => "they would bend routes past the router; name other types",
             _ => return None,
         })

@@ -193,6 +193,12 @@ pub enum DiagnosticKind {
     MissingInterface { name: InterfaceName },
     #[error("this failsafe opens the router on every interface")]
     FailsafeEverywhere,
+    #[error("`essential_off` does not turn {names} off on {place}, where zone `{other}` is, too")]
+    EssentialKept {
+        names: String,
+        place: String,
+        other: ZoneName,
+    },
     #[error("conduit `{id}` allows ICMP redirects, which never pass from one zone to another")]
     Redirect { id: ConduitId },
 }

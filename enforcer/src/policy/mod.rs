@@ -8,8 +8,10 @@
 //! here does I/O, except [`Source::read`].
 
 mod ast;
+mod bound;
 pub mod diagnostic;
 pub mod duration;
+pub mod essential;
 mod help;
 pub mod kind;
 pub mod limits;
@@ -70,6 +72,7 @@ fn read(source: &Source, findings: &mut Vec<Diagnostic>) -> Option<Policy> {
     findings.extend(reach::unreachable(&policy));
     findings.extend(lint::failsafe(&ast));
     findings.extend(lint::redirects(&policy.conduits));
+    findings.extend(bound::kept(&policy.zones));
     if valid {
         findings.extend(lint::unused(&ast, &policy.zones));
     }

@@ -1,12 +1,13 @@
 //! What a policy means: names resolved, values valid, defaults filled in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use super::essential::Essential;
 pub use super::limits::{Idle, Limits};
 use super::mac::Mac;
 use super::names::{ConduitId, InterfaceName, ZoneName};
@@ -79,6 +80,8 @@ pub struct Zone {
     /// The mode of what is dropped on the way from or to the zone, as far as no
     /// conduit says another.
     pub mode: Option<Mode>,
+    /// Essential protocols that do not pass where the zone is bound.
+    pub essential_off: BTreeSet<Essential>,
     /// Where the name is written.
     pub span: Span,
 }

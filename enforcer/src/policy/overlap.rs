@@ -244,6 +244,7 @@ mod tests {
             entries: entries.iter().map(|entry| parse(entry)).collect(),
             intra_zone: Action::Allow,
             mode: None,
+            essential_off: std::collections::BTreeSet::new(),
             span: Span::default(),
         }
     }

@@ -41,7 +41,13 @@ const INTERFACE: Section = Section {
 const ZONE: Section = Section {
     name: "a zone",
     expected: "a mapping such as `{ match: [{ interface: eth1 }] }`",
-    keys: &["description", "match", "intra_zone", "mode"],
+    keys: &[
+        "description",
+        "match",
+        "intra_zone",
+        "mode",
+        "essential_off",
+    ],
     may_be_null: true,
 };
 const ENTRY: Section = Section {
@@ -170,12 +176,17 @@ impl Reader {
             entries: Vec::new(),
             intra_zone: None,
             mode: None,
+            essential_off: Vec::new(),
         };
         let Some(fields) = self.fields(node, &ZONE) else {
             return zone;
         };
         zone.mode = self.mode(&fields);
         zone.intra_zone = self.allow_or_drop(&fields, "intra_zone");
+        if let Some(node) = fields.get("essential_off") {
+            let found = self.values(node, "essential_off", Self::essential);
+            zone.essential_off = found.into_iter().map(|found| found.value).collect();
+        }
         zone.description = self.optional_text(&fields, "description");
         if let Some(node) = self.required(&fields, "match", key.span) {
             let entries = self.one_or_more(node, "match").iter();

@@ -16,7 +16,6 @@ const LATER: &[&str] = &[
     "anti_spoof",
     "devices",
     "dns",
-    "essential_off",
     "expires",
     "fastpath",
     "forwards",

@@ -111,6 +111,7 @@ impl<'n> Resolver<'n, '_> {
                 entries: entries.collect(),
                 intra_zone: zone.intra_zone.or(default).unwrap_or(Action::Allow),
                 mode: zone.mode,
+                essential_off: zone.essential_off.iter().copied().collect(),
                 span,
             }),
             Err(error) => {

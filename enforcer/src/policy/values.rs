@@ -6,6 +6,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::ast::{ServiceRef, Spanned};
 use super::diagnostic::DiagnosticKind;
+use super::essential::Essential;
 use super::kind::NameOf;
 use super::mac::Mac;
 use super::model::{Action, Hook, Mode, Vlan};
@@ -41,6 +42,12 @@ const LOG: Choice = Choice {
     allowed: &["true", "false"],
     later: &[],
 };
+const ESSENTIAL: Choice = Choice {
+    key: "essential_off",
+    expected: "the name of an essential protocol such as `ra`",
+    allowed: &Essential::NAMES,
+    later: &[],
+};
 const HOOK: Choice = Choice {
     key: "hook",
     expected: "`xdp`, `xdp-generic` or `tc`",
@@ -56,6 +63,13 @@ impl Reader {
             "audit" => Mode::Audit,
             _ => Mode::Enforce,
         })
+    }
+
+    /// The name of an essential protocol.
+    pub(super) fn essential(&mut self, node: &Node<'_>) -> Option<Essential> {
+        let word = self.choice(node, ESSENTIAL)?;
+        let mut all = Essential::ALL.into_iter();
+        all.find(|essential| essential.name() == word)
     }
 
     /// The `log` of a conduit.

@@ -66,8 +66,8 @@ impl<'w> InProcess<'w> {
             mac: link.source,
         });
         match parse::payload(&packet, &link, &mut facts)? {
-            Payload::Arp => return Ok(Essential::ARP.slot().into()),
-            Payload::Link => return Ok(Essential::LINK.slot().into()),
+            Payload::Arp => return self.admit_frame(&facts, Essential::ARP),
+            Payload::Link => return self.admit_frame(&facts, Essential::LINK),
             Payload::Ip => {}
         }
         let question = &facts.question;
@@ -93,6 +93,10 @@ impl<'w> InProcess<'w> {
             slot: judgement.cell.slot(),
             audited: is_audited.then_some((judgement.from, judgement.to)),
         })
+    }
+
+    fn admit_frame(&self, facts: &Facts, essential: Essential) -> Result<Passed, Dropped> {
+        decide::admit_frame(&self.image, &facts.question.place, essential).map(Passed::from)
     }
 
     fn dropped(&self, from: ZoneId, to: Option<ZoneId>, reason: DropReason) -> Counter {

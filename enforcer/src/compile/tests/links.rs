@@ -93,7 +93,7 @@ failsafe:
         let link = compiled.link(ifindex, vlan);
         let got = compiled.source(ifindex, vlan, "192.0.2.1");
         assert_eq!(got, want, "{ifindex} {vlan}");
-        let got = lookup::link_failsafes(&compiled.0, link.class);
+        let got = lookup::link_facts(&compiled.0, link.class).failsafes;
         assert_eq!(got, failsafes, "{ifindex} {vlan}");
         assert!(link.is_enforced, "{ifindex} {vlan}");
     }
@@ -159,4 +159,34 @@ fn members_of_a_bond_are_the_bond() {
     assert_eq!(compiled.source(10, "", "192.0.2.1"), "a");
     assert_eq!(compiled.source(30, "", "192.0.2.1"), "unknown");
     assert_eq!(compiled.0.enforced(), [10].into());
+}
+
+#[test]
+fn essential_protocols_are_off_where_every_zone_says_so() {
+    let compiled = compiled(
+        "zones:
+           cameras: { match: { interface: eth0, vlan: 30 }, essential_off: [ra, link] }
+           trunk:   { match: { interface: eth0 } }
+           plc:     { match: { interface: eth1, prefix: 10.0.1.0/24 }, essential_off: [arp, dhcp] }
+           drives:  { match: { interface: eth1, prefix: 10.0.2.0/24, mac: 02:00:00:00:00:09 }, essential_off: [dhcp, mld] }
+           voice:   { match: [{ vlan: 7 }, { prefix: 10.0.7.0/24 }], essential_off: igmp }",
+    );
+    let cases: [(u32, &str, &[Essential]); 8] = [
+        (10, "", &[]),
+        (10, "30", &[Essential::RA, Essential::LINK]),
+        (10, "30.5", &[]),
+        (10, "7", &[Essential::IGMP]),
+        (11, "", &[Essential::DHCP]),
+        (11, "7", &[Essential::IGMP]),
+        // What no entry names by its link.
+        (12, "", &[Essential::IGMP]),
+        (99, "", &[Essential::IGMP]),
+    ];
+    for (ifindex, vlan, want) in cases {
+        let link = compiled.link(ifindex, vlan).class;
+        let facts = lookup::link_facts(&compiled.0, link);
+        let all = Essential::ALL.into_iter();
+        let off: Vec<Essential> = all.filter(|one| facts.is_off(*one)).collect();
+        assert_eq!(off, want, "{ifindex} {vlan}");
+    }
 }

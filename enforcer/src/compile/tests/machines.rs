@@ -204,7 +204,11 @@ interfaces: { later.7: { hook: xdp-generic } }";
     }
     for ifindex in [10, 11] {
         let class = compiled.link(ifindex, "").class;
-        assert_eq!(lookup::link_failsafes(&compiled.0, class), 0, "{ifindex}");
+        assert_eq!(
+            lookup::link_facts(&compiled.0, class).failsafes,
+            0,
+            "{ifindex}"
+        );
     }
     assert_eq!(compiled.0.enforced(), [10, 11, 12, 13].into());
 }

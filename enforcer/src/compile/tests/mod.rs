@@ -11,6 +11,7 @@ mod zones;
 use std::net::IpAddr;
 
 use enforcer_common::cell::{AddressClass, Cell, Pair};
+use enforcer_common::essential::Essential;
 use enforcer_common::lookup;
 use enforcer_common::question::Tags;
 use enforcer_common::zone::ZoneId;

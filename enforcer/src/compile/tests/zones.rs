@@ -266,7 +266,7 @@ failsafe:
     let links = [(10, 0b011), (11, 0b101), (12, 0b001), (99, 0b001)];
     for (ifindex, want) in links {
         let link = compiled.link(ifindex, "7").class;
-        let got = lookup::link_failsafes(&compiled.0, link);
+        let got = lookup::link_facts(&compiled.0, link).failsafes;
         assert_eq!(got, want, "{ifindex}");
     }
     let services = [

@@ -69,6 +69,8 @@ struct Parts {
     claims: BTreeMap<[String; 4], usize>,
     /// Whether zones are told apart by hardware addresses, too.
     has_macs: bool,
+    /// Whether zones turn essential protocols off.
+    turns_off: bool,
 }
 
 impl Draft {
@@ -129,7 +131,8 @@ impl Draft {
             }
             (4, _) => {
                 let zone = rng.below(self.zones.len());
-                self.zones[zone].1 = format!(", intra_zone: {}{}", action(rng), mode(rng));
+                let off = terms::essential_off(rng);
+                self.zones[zone].1 = format!(", intra_zone: {}{}{off}", action(rng), mode(rng));
             }
             _ => self.add_conduit(rng),
         }
@@ -181,6 +184,7 @@ impl Parts {
                 .collect(),
             claims: BTreeMap::new(),
             has_macs: rng.percent(40),
+            turns_off: rng.percent(30),
         }
     }
 
@@ -194,10 +198,13 @@ impl Parts {
             true => format!("{{ vlan: {} }}", 100 + index),
             false => entries.join(", "),
         };
-        let rest = match rng.percent(40) {
+        let mut rest = match rng.percent(40) {
             true => format!(", intra_zone: {}{}", action(rng), mode(rng)),
             false => mode(rng).to_owned(),
         };
+        if self.turns_off {
+            rest.push_str(&terms::essential_off(rng));
+        }
         (entries, rest)
     }
 

@@ -1,5 +1,7 @@
 //! What a conduit says beside its zones and services.
 
+use enforcer::policy::essential::Essential;
+
 use super::Rng;
 
 /// Action, rate, log, mode and priority.
@@ -39,5 +41,16 @@ fn rate(rng: &mut Rng) -> String {
     match rng.percent(20) {
         true => format!(", rate: {limit}/h"),
         false => format!(", rate: {{ limit: {limit}/h, burst: {burst}, of: {of}, per: {per} }}"),
+    }
+}
+
+/// The essential protocols that a zone turns off: most of them, so that zones of
+/// one link often agree.
+pub fn essential_off(rng: &mut Rng) -> String {
+    let names = Essential::NAMES.into_iter();
+    let off: Vec<&str> = names.filter(|_| rng.percent(70)).collect();
+    match off.is_empty() {
+        true => String::new(),
+        false => format!(", essential_off: [{}]", off.join(", ")),
     }
 }

@@ -19,9 +19,12 @@ use crate::world::{Route, World};
 pub use flows::History;
 use flows::Opening;
 use fragments::Part;
-use packet::{Datagram, ICMPV6, Payload, Transport, UDP};
+use packet::{Datagram, ICMPV6, Payload, Transport, UDP, Vlan};
 use rules::{Content, Terms, Verdict, covers_service};
-use zones::{Link, is_group, is_link_local, source_zone, zone_by_address, zone_by_route};
+use zones::{
+    Link, essential_is_off, is_group, is_link_local, source_zone, zone_by_address, zone_by_route,
+    zone_of_link,
+};
 
 /// The verdict on a packet and how it is counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,8 +100,8 @@ impl Router<'_> {
             Err(reason) => return router.dropped(reason, ZoneRef::Unknown, None),
         };
         let datagram = match frame.payload {
-            Payload::Link => return pass("(essential:link)"),
-            Payload::Arp => return pass("(essential:arp)"),
+            Payload::Link => return router.frame("link", ingress, frame.vlan),
+            Payload::Arp => return router.frame("arp", ingress, frame.vlan),
             Payload::Ip(datagram) => datagram,
         };
         let mut packet = Opening::new(ingress, (frame.vlan, frame.mac), &datagram);
@@ -117,9 +120,24 @@ impl Router<'_> {
         verdict
     }
 
+    /// The verdict on a frame without IP.
+    fn frame(&self, name: &str, ingress: u32, vlan: Vlan) -> Expected {
+        let link = Link {
+            interface: self.world.name(ingress),
+            vlan,
+            mac: None,
+        };
+        match essential_is_off(self.policy, link, name) {
+            true => self.dropped("essential-off", zone_of_link(self.policy, link), None),
+            false => pass(&format!("(essential:{name})")),
+        }
+    }
+
     /// The verdict on a packet with a transport header.
     fn verdict(&self, packet: &Opening, datagram: &Datagram, history: &mut History) -> Expected {
-        if let Some(name) = self.essential(packet, datagram) {
+        let essential = self.essential(packet, datagram);
+        let is_off = |name: &&str| essential_is_off(self.policy, self.link(packet), name);
+        if let Some(name) = essential.filter(|name| !is_off(name)) {
             return pass(&format!("(essential:{name})"));
         }
         if let Some(index) = self.failsafe(packet) {

@@ -53,6 +53,28 @@ pub fn source_zone(
     zone_on(policy, link, source)
 }
 
+/// The zone of a link, whatever the address.
+pub fn zone_of_link(policy: &Policy, link: Link<'_>) -> ZoneRef {
+    let of_link = claims(policy).filter(|claim| claim.prefix.is_none() && claim.mac.is_none());
+    best(of_link.filter(|claim| claim.is_on(link)))
+}
+
+/// Whether all zones of a link turn an essential protocol off; of their claims
+/// there count those that name a VLAN, else those that name an interface.
+pub fn essential_is_off(policy: &Policy, link: Link<'_>, name: &str) -> bool {
+    let here: Vec<Claim<'_>> = claims(policy).filter(|claim| claim.is_on(link)).collect();
+    let says = |claim: &Claim<'_>| (claim.vlan.is_some(), claim.interface.is_some());
+    let Some(most) = here.iter().map(says).max() else {
+        return false;
+    };
+    here.iter()
+        .filter(|claim| says(claim) == most)
+        .all(|claim| {
+            let mut off = policy.zones[claim.zone].essential_off.iter();
+            off.any(|essential| essential.name() == name)
+        })
+}
+
 /// The destination zone, where the address alone tells it.
 pub fn zone_by_address(policy: &Policy, world: &World, destination: IpAddr) -> Option<ZoneRef> {
     if world.is_router(destination) {
@@ -107,9 +129,7 @@ fn zone_on(policy: &Policy, link: Link<'_>, address: IpAddr) -> Result<ZoneRef, 
     let is_bound = longest.iter().all(|claim| claim.interface.is_some());
     let is_here = longest.iter().any(|claim| claim.is_on(link));
     if !longest.is_empty() && is_bound && !is_here {
-        let of_link = claims(policy).filter(|claim| claim.prefix.is_none());
-        let of_any_mac = of_link.filter(|claim| claim.mac.is_none());
-        return Err(best(of_any_mac.filter(|claim| claim.is_on(link))));
+        return Err(zone_of_link(policy, link));
     }
     let around =
         claims(policy).filter(|claim| claim.prefix.is_none_or(|prefix| prefix.contains(&address)));
