@@ -130,12 +130,12 @@ impl Numbering {
     }
 
     /// The highest zone id, and one.
-    pub(super) fn zone_ids(&self) -> u32 {
+    pub fn zone_ids(&self) -> u32 {
         end(&self.zones, u32::from(ZoneId::FIRST))
     }
 
     /// The highest slot, and one.
-    pub(super) fn slots(&self) -> u32 {
+    pub fn slots(&self) -> u32 {
         end(&self.conduits, Slot::FIRST)
     }
 

@@ -89,6 +89,19 @@ pub struct Memory {
     pub events: u64,
 }
 
+impl Sizes {
+    /// A quarter more of everything.
+    fn with_reserve(self) -> Self {
+        let more = |count: u32| count + count / 4;
+        Self {
+            blocks: more(self.blocks),
+            zone_ids: more(self.zone_ids),
+            slots: more(self.slots),
+            ..self
+        }
+    }
+}
+
 impl SizeClass {
     /// The smallest class that `sizes` fit; `None` beyond the largest.
     pub fn for_sizes(sizes: Sizes) -> Option<Self> {
@@ -107,6 +120,35 @@ impl SizeClass {
             && sizes.zone_ids <= self.zone_ids
             && sizes.slots <= self.slots;
         has_room && (sizes.flows, sizes.flows_new) == (self.flows, self.flows_new)
+    }
+
+    /// The class to move to from this one once no more than `sizes` is needed;
+    /// `None` where that is not worth it.
+    ///
+    /// It must halve what policies take, and leave a reserve: who grows and
+    /// shrinks a little about the end of a class stays where he is.
+    pub fn smaller_for(&self, sizes: Sizes, cpus: u32) -> Option<Self> {
+        let class = Self::for_sizes(sizes.with_reserve())?;
+        let class = Self {
+            blocks: class.blocks.min(self.blocks),
+            slots: class.slots.min(self.slots),
+            zone_ids: class.zone_ids.min(self.zone_ids),
+            ..class
+        };
+        let class = class.after(self);
+        let [smaller, present] = [class, *self].map(|class| class.memory(cpus).of_policies());
+        (smaller <= present / 2).then_some(class)
+    }
+
+    /// This class for maps that take over the counts of others: drops that were
+    /// counted for all destinations together cannot be told apart any more.
+    pub fn after(self, before: &Self) -> Self {
+        let is_paired = |class: &Self| DropTable::for_zones(class.zone_ids).is_paired();
+        let zone_ids = match is_paired(&self) && !is_paired(before) {
+            true => before.zone_ids,
+            false => self.zone_ids,
+        };
+        Self { zone_ids, ..self }
     }
 
     /// Memory of maps of this class on a machine that can have this many CPUs,
@@ -135,6 +177,11 @@ impl SizeClass {
 }
 
 impl Memory {
+    /// Maps that are larger for larger policies.
+    fn of_policies(&self) -> u64 {
+        self.tables + self.conduit_counters + self.drop_counters
+    }
+
     /// All maps together.
     pub fn total(&self) -> u64 {
         let counters = self.conduit_counters + self.drop_counters;
@@ -188,6 +235,49 @@ mod tests {
             let got = class.map(|class| (class.blocks, class.zone_ids, class.slots));
             assert_eq!(got, want, "{sizes:?}");
             assert!(class.is_none_or(|class| class.fits(sizes)), "{sizes:?}");
+        }
+    }
+
+    #[test]
+    fn a_class_is_left_when_that_halves_its_memory_and_leaves_a_reserve() {
+        let class = |(blocks, zone_ids, slots)| SizeClass {
+            blocks,
+            zone_ids,
+            slots,
+            flows: 1_024,
+            flows_new: 2_048,
+        };
+        let (small, large) = ((1_024, 16, 256), (4_096, 66, 1_024));
+        let cases = [
+            (large, (100, 5, 40), Some(small)),
+            (large, (819, 13, 204), Some(small)),
+            (large, (819, 14, 204), None),
+            (large, (1_000, 13, 204), Some((4_096, 16, 256))),
+            (large, (4_096, 66, 1_024), None),
+            (small, (1, 3, 33), None),
+            ((65_536, 16, 256), (100, 5, 40), Some(small)),
+            ((65_536, 2_048, 131_072), (65_536, 3, 33), None),
+            // Not worth it: counters of drops take most.
+            ((1_024, 66, 1_024), (1, 50, 33), None),
+            // One counter for all destinations would do, or one for each.
+            ((1_024, 66, 1_024), (1, 60, 33), None),
+            ((65_536, 256, 256), (1, 3, 33), Some((1_024, 256, 256))),
+            ((65_536, 1_002, 256), (1, 90, 33), Some((1_024, 256, 256))),
+        ];
+        for (present, (blocks, zone_ids, slots), want) in cases {
+            let sizes = Sizes {
+                blocks,
+                zone_ids,
+                slots,
+                flows: 1_024,
+                flows_new: 2_048,
+            };
+            let got = class(present).smaller_for(sizes, 2);
+            assert_eq!(got, want.map(class), "{present:?} {sizes:?}");
+            if let Some(smaller) = got {
+                let again = smaller.smaller_for(sizes, 2);
+                assert_eq!(again, None, "{present:?} {sizes:?}");
+            }
         }
     }
 

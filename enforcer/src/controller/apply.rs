@@ -7,7 +7,7 @@ use crate::kernel::netlink::{Interface, Netlink};
 use crate::kernel::routes::KernelRoutes;
 use crate::policy::{self, Findings, Policy, Source};
 
-use super::error::ControllerError;
+use super::error::{ControllerError, Done};
 use super::explain::Subject;
 use super::install::{Next, enforced, now_s};
 use super::instance::Instance;
@@ -15,6 +15,7 @@ use super::lock::Lock;
 use super::machine::machine;
 use super::programs::{self, Wanted};
 use super::settle::{Active, settle};
+use super::shrink::shrink;
 use super::ssh;
 use super::state::{AppliedPolicy, Record};
 
@@ -129,6 +130,10 @@ pub(super) fn apply_locked(
         .map(|layout| format!("moved out of map layout {layout}: flows and counters began anew"));
     let attached = next.install(instance, active.map(|active| active.set))?;
     let swept = next.sweep(instance)?;
+    if options.confirm.is_none() {
+        let shrunk = shrink(instance, (&policy, &next.record), image.sizes());
+        shrunk.map_err(Done::Active(next.record.generation).but())?;
+    }
     Ok(Applied {
         generation: next.record.generation,
         policy: policy.name,

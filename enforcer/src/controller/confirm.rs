@@ -4,10 +4,12 @@ use crate::policy::Source;
 
 use super::apply::{self, Applied, ApplyOptions};
 use super::error::{ControllerError, Done};
+use super::grow::{recompiled, reparsed};
 use super::instance::Instance;
 use super::lock::Lock;
 use super::programs;
-use super::settle::{self, settle};
+use super::settle::{self, Active, settle};
+use super::shrink::shrink;
 use super::store::Standing;
 
 /// A policy that stays in force.
@@ -61,9 +63,22 @@ pub fn confirm(instance: &Instance) -> Result<Confirmed, ControllerError> {
     }
     active.set.maps.confirm();
     active.waiting = None;
-    let tidied = settle::tidy(instance, &active);
-    tidied.map_err(Done::Active(active.generation).but())?;
+    let unfinished = Done::Active(active.generation);
+    tidy(instance, &active).map_err(unfinished.but())?;
     Ok(described(active))
+}
+
+/// Removes what only the policy before needed.
+fn tidy(instance: &Instance, active: &Active) -> Result<(), ControllerError> {
+    settle::tidy(instance, active)?;
+    let Ok(record) = &active.record else {
+        return Ok(());
+    };
+    match (reparsed(record), recompiled(record)) {
+        (Ok((_, policy)), Ok(image)) => shrink(instance, (&policy, record), image.sizes()),
+        // Another version has applied it; memory is all that it costs.
+        _ => Ok(()),
+    }
 }
 
 /// Goes back to the policy before: at once, when one waits to be confirmed; else
@@ -99,7 +114,7 @@ pub fn rollback(instance: &Instance) -> Result<RolledBack, ControllerError> {
     Ok(RolledBack::Applied(Box::new(applied), source))
 }
 
-fn described(active: settle::Active) -> Confirmed {
+fn described(active: Active) -> Confirmed {
     let generation = active.generation;
     match active.record {
         Ok(record) => Confirmed {

@@ -3,10 +3,6 @@
 //! Needed when a policy outgrows the maps or wants flow maps of another size, and
 //! when this executable carries other programs than those that run. At every moment each link runs the old
 //! programs or the new ones, both under the same policy and with the same flows.
-//!
-//! There is no way back to smaller maps while a policy is in force: they could hold
-//! the next policy only once that one is active, so that each apply of a smaller
-//! policy would load programs after it, for memory that this machine has had.
 
 use crate::compile::size::{SizeClass, Sizes};
 use crate::compile::{Image, compile};
@@ -30,8 +26,20 @@ pub fn make_room(instance: &Instance, old: Set, image: &Image) -> Result<Set, Co
     if is_room && old.is_of_this_build() {
         return Ok(old);
     }
+    move_to(instance, old, |old, number| {
+        copied(instance, old, image, number)
+    })
+}
+
+/// Lets every link run the programs of the set with the next number, which `copied`
+/// makes for the policy in force, with its counts.
+pub fn move_to(
+    instance: &Instance,
+    old: Set,
+    copied: impl FnOnce(&Set, u32) -> Result<(Set, Carried), KernelError>,
+) -> Result<Set, ControllerError> {
     let number = old.number() + 1;
-    let (mut set, carried) = match copied(instance, &old, image, number) {
+    let (mut set, carried) = match copied(&old, number) {
         Ok(copied) => copied,
         Err(error) => {
             // What cannot be removed now, the next apply removes.
@@ -61,7 +69,9 @@ fn copied(
     number: u32,
 ) -> Result<(Set, Carried), KernelError> {
     let zones = old.maps.names()?.zones;
-    let capacity = capacity(for_both(old.maps.used()?, next.sizes()));
+    let class = class(for_both(old.maps.used()?, next.sizes()));
+    let class = class.after(&class_of(old.maps.capacity()));
+    let capacity = capacity_of(class);
     let mut set = Set::create(&instance.pins, number, &capacity, Some(old))?;
     set.adopt(old)?;
     let carried = set.copy_counters(old, &zones)?;
@@ -86,7 +96,8 @@ pub fn recompiled(record: &Record) -> Result<Image, ControllerError> {
     compile(&policy, &record.machine, &mut numbering).map_err(|findings| rejected(record, findings))
 }
 
-fn rejected(record: &Record, findings: Findings) -> ControllerError {
+/// The policy in a record does not compile any more.
+pub fn rejected(record: &Record, findings: Findings) -> ControllerError {
     ControllerError::StoredRejected {
         path: record.policy.path.clone(),
         findings,
@@ -104,16 +115,34 @@ pub fn tables(image: &Image) -> Tables<'_> {
 }
 
 /// The capacity of maps for policies of some size.
-///
-/// The compiler refuses what no class has room for.
 pub fn capacity(sizes: Sizes) -> Capacity {
-    let class = SizeClass::for_sizes(sizes).expect("the compiler keeps to the largest class");
+    capacity_of(class(sizes))
+}
+
+/// The smallest class; the compiler refuses what none has room for.
+fn class(sizes: Sizes) -> SizeClass {
+    SizeClass::for_sizes(sizes).expect("the compiler keeps to the largest class")
+}
+
+/// The capacity of maps of a class.
+pub fn capacity_of(class: SizeClass) -> Capacity {
     Capacity {
         blocks: class.blocks,
         slots: class.slots,
         zones: class.zone_ids,
         flows: class.flows,
         flows_new: class.flows_new,
+    }
+}
+
+/// The class of maps that are there.
+pub fn class_of(capacity: &Capacity) -> SizeClass {
+    SizeClass {
+        blocks: capacity.blocks,
+        slots: capacity.slots,
+        zone_ids: capacity.zones,
+        flows: capacity.flows,
+        flows_new: capacity.flows_new,
     }
 }
 

@@ -29,6 +29,7 @@ pub mod query;
 pub mod refresh;
 mod sealed;
 mod settle;
+mod shrink;
 mod ssh;
 pub mod state;
 pub mod status;

@@ -108,11 +108,12 @@ impl ConduitCounters {
         Ok(counts)
     }
 
-    /// Takes over what another map has counted, and tells how much that is.
+    /// Takes over what another map has counted in slots that this one has too,
+    /// and tells how much that is.
     pub(super) fn copy_from(&self, other: &Self) -> Result<Tally, KernelError> {
         let mut copied = BTreeMap::new();
         other.0.visit(|slot, cells| {
-            if cells[0].conduit != [0; 32] {
+            if cells[0].conduit != [0; 32] && slot < self.slots() {
                 copied.insert(slot, cells.to_vec());
             }
         })?;

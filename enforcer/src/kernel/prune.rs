@@ -58,6 +58,24 @@ impl Set {
         Ok(found)
     }
 
+    /// The numbers that flows refer to, or under which something was counted,
+    /// also by programs that began under the policy before.
+    pub fn in_use(&self) -> Result<References, KernelError> {
+        grace_period()?;
+        let mut found = self.references()?;
+        let slots = self.maps.conduits.tally()?.into_iter();
+        let counted = slots.filter(|(_, count)| *count != (0, 0));
+        found.slots.extend(counted.map(|(slot, _)| slot));
+        let names = self.maps.names()?.zones;
+        let zones = names.iter().map(|(id, name)| (name.as_str(), *id));
+        let zones: BTreeMap<&str, u16> = zones.collect();
+        for DropCount { from, to, .. } in self.maps.drops.read()? {
+            let ids = [from, to].map(|name| zones.get(name.as_str()).copied());
+            found.zones.extend(ids.into_iter().flatten());
+        }
+        Ok(found)
+    }
+
     /// Removes the counters of all but these zones and slots.
     ///
     /// No policy that may become active again without being staged may count in
@@ -68,14 +86,18 @@ impl Set {
         slots: &BTreeMap<u32, String>,
     ) -> Result<Removed, KernelError> {
         // Programs that began under the policy before may still count.
-        let waited = sys::grace_period();
-        waited.map_err(|source| KernelError::System("wait for running programs", source))?;
+        grace_period()?;
         let table = self.maps.control().drops;
         Ok(Removed {
             conduits: self.maps.conduits.retain(slots)?,
             drops: self.maps.drops.retain(&table, zones)?,
         })
     }
+}
+
+fn grace_period() -> Result<(), KernelError> {
+    let waited = sys::grace_period();
+    waited.map_err(|source| KernelError::System("wait for running programs", source))
 }
 
 impl ConduitCounters {

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use serde_json::json;
-use xtask::lab::{Family, Service};
+use xtask::lab::{Family, Service, succeeded};
 
-use Service::Tcp;
+use Service::{Tcp, Udp};
 
+use crate::daemon::Daemon;
+use crate::footprint::Footprint;
 use crate::network::{DROPPED, Net, PASSES, large, policy};
 use crate::stream::Stream;
 
@@ -119,6 +121,77 @@ fn a_policy_that_outgrows_its_maps_keeps_connections_and_counters() {
     streams.into_iter().for_each(Stream::finish);
     assert_eq!(net.drops("office", "plant", "tcp-no-flow"), 0);
     assert_eq!(net.drops("plant", "office", "tcp-no-flow"), 0);
+}
+
+/// What an earlier policy has counted stays, also in smaller maps; what it has not,
+/// takes no memory.
+#[test]
+fn a_policy_that_shrinks_gives_memory_back_and_keeps_counts() {
+    let small = policy(&[WEB]);
+    let net = Net::under(&small);
+    let before = Footprint::of(&net);
+    let cell = "id: cell, from: office, to: plant, services: udp/53";
+    let denied = "id: no, from: plant, to: office, services: udp/53, action: drop";
+    // Numbered before the cells.
+    net.apply(&policy(&[WEB, cell, denied]));
+    net.apply(&large(&[WEB, cell, denied]));
+    net.expect(&[
+        ("office", "plant", Udp(53), PASSES),
+        ("plant", "office", Udp(53), DROPPED),
+    ]);
+    let streams = streams(&net);
+    let counts = || {
+        let dropped = net.drops("plant", "office", "conduit");
+        (net.passed("cell"), net.passed("no"), dropped)
+    };
+    let counted = counts();
+    assert!(counted.0 > 0 && counted.1 > 0 && counted.2 > 0);
+
+    net.apply(&small);
+
+    before.expect(&net);
+    assert_eq!(counts(), counted);
+    streams.iter().for_each(Stream::wait_exchange);
+    net.expect(&[
+        ("office", "plant", Tcp(443), PASSES),
+        ("office", "plant", Udp(53), DROPPED),
+        ("plant", "office", Tcp(443), DROPPED),
+    ]);
+    // What is known of it is what its maps hold: nothing is to be done.
+    let generation = || net.enforcer.status().unwrap()["generation"].clone();
+    let applied = generation();
+    drop(Daemon::start(&net));
+    assert_eq!(generation(), applied);
+    // And so the names are free.
+    net.apply(&large(&[WEB]));
+    net.apply(&small);
+    before.expect(&net);
+    assert_eq!(counts(), counted);
+    streams.into_iter().for_each(Stream::finish);
+}
+
+/// While a policy waits, the one before needs its room.
+#[test]
+fn a_policy_that_shrinks_and_waits_gives_memory_back_when_it_is_confirmed() {
+    // All that counts is numbered before the cells.
+    let net = Net::under(&policy(&[WEB, SHELL]));
+    let small = Footprint::of(&net);
+    net.apply(&large(&[WEB, SHELL]));
+    let large = Footprint::of(&net);
+    let file = net.enforcer.policy_file("small", &policy(&[WEB])).unwrap();
+    let file = file.display().to_string();
+    for (end, then, shell) in [("rollback", large, PASSES), ("confirm", small, DROPPED)] {
+        let wait = ["apply", "--confirm", "1h", &file];
+        succeeded(&net.enforcer.output(&wait).unwrap()).unwrap();
+        large.expect(&net);
+        net.expect(&[("office", "plant", Tcp(22), DROPPED)]);
+        succeeded(&net.enforcer.output(&[end]).unwrap()).unwrap();
+        then.expect(&net);
+        net.expect(&[
+            ("office", "plant", Tcp(443), PASSES),
+            ("office", "plant", Tcp(22), shell),
+        ]);
+    }
 }
 
 #[test]

@@ -131,12 +131,21 @@ fn since(net: &Net) -> String {
 }
 
 /// Each of these policies outgrows the maps of the one before: some their
-/// conduits, some their zones.
+/// conduits, some their zones. Then they shrink.
 #[test]
-fn a_move_to_larger_maps_loses_no_count() {
+fn a_move_to_other_maps_loses_no_count() {
     let net = Net::under(&sized(0, 0));
     let askers: Vec<_> = (0..3).map(|_| Asker::start(&net)).collect();
-    for (zones, conduits) in [(0, 300), (20, 300), (20, 1_200), (80, 1_200)] {
+    for (zones, conduits) in [
+        (0, 300),
+        (20, 300),
+        (0, 0),
+        (20, 1_200),
+        (80, 1_200),
+        (20, 300),
+        (0, 0),
+        (20, 0),
+    ] {
         net.apply(&sized(zones, conduits));
         askers.iter().for_each(Asker::wait_exchange);
     }

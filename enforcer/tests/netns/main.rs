@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod actions;
+mod applier;
 mod apply;
 mod asker;
 mod boot;

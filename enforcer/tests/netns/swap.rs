@@ -3,10 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
-use enforcer::controller::{self, ApplyOptions, Instance};
-use enforcer::policy::Source;
 use xtask::lab::Family;
 
+use crate::applier::Applier;
 use crate::footprint::Footprint;
 use crate::network::{Net, large, policy};
 use crate::numbered::{Account, Numbered, Pace, Way};
@@ -33,48 +32,72 @@ const DENIED: [(Way, Pace); 2] = [
     (("guests", "plant", 5004), Pace::Flood),
 ];
 
+/// What makes policies differ.
+const OTHERS: [&str; 4] = [
+    "id: p, from: plant, to: guests, services: udp/1001",
+    "id: q, from: plant, to: guests, services: [tcp/1000-2000, ping]",
+    "id: r, from: guests, to: office, services: any, action: drop",
+    "id: s, from: any, to: self, services: ping",
+];
+/// Policies that differ.
+const VARIANTS: usize = 12;
+/// Applies after which nothing new happens in a process.
+const WARM_UP: usize = 100;
+const APPLIES: usize = 1_000;
+/// How often a policy grows and shrinks.
+const ROUNDS: usize = 12;
+
 #[test]
 fn a_thousand_applies_lose_no_allowed_packet_and_pass_no_denied_one() {
     let net = Net::under(&variant(0));
+    let files = Files::of(&net);
     let traffic = Traffic::start(&net);
-    apply(&net, variant(1));
+    let mut applier = Applier::start(&net);
+    applier.most_resident(files.variants().take(WARM_UP));
     let before = Footprint::of(&net);
+    let open = applier.descriptors();
 
-    for round in 2..1_002 {
-        apply(&net, variant(round));
-    }
+    let first = applier.most_resident(files.variants().take(APPLIES / 10));
+    let between = 2 * APPLIES / 10..APPLIES;
+    applier.most_resident(files.variants().take(between.len()));
+    let last = applier.most_resident(files.variants().take(APPLIES / 10));
 
     before.expect(&net);
+    first.expect(between.len(), last);
+    assert_eq!(applier.descriptors(), open, "an apply leaves none open");
     traffic.finish(&net);
-    assert_eq!(map_descriptors(), 0, "an apply leaves none open");
 }
 
-/// Each way programs and maps are replaced or written anew.
+/// Programs and maps are replaced, by larger ones and by smaller ones again.
 #[test]
-fn growing_again_and_again_loses_no_packet_and_no_memory() {
+fn growing_and_shrinking_again_and_again_loses_no_packet_and_no_memory() {
     let net = Net::under(&variant(0));
+    let files = Files::of(&net);
     let traffic = Traffic::start(&net);
-    apply(&net, large(&[PASS, WEB]));
-    let before = Footprint::of(&net);
+    let mut applier = Applier::start(&net);
+    applier.apply(&files.small);
+    let small = Footprint::of(&net);
+    applier.apply(&files.large);
+    let large = Footprint::of(&net);
+    assert!(large.bytes > small.bytes + (4 << 20), "{large:?} {small:?}");
+    let both = || [files.small.as_str(), &files.large].into_iter().cycle();
+    let first = applier.most_resident(both().take(6));
 
-    for round in 0..12 {
-        apply(&net, variant(round));
-        apply(&net, large(&[PASS, WEB]));
-        before.expect(&net);
+    for _ in 0..ROUNDS {
+        applier.apply(&files.small);
+        small.expect(&net);
+        applier.apply(&files.large);
+        large.expect(&net);
     }
 
+    let last = applier.most_resident(both().take(6));
+    first.expect(2 * ROUNDS, last);
     traffic.finish(&net);
 }
 
 /// Policies that allow the same traffic, each by other tables.
 fn variant(round: usize) -> String {
-    let others = [
-        "id: p, from: plant, to: guests, services: udp/1001",
-        "id: q, from: plant, to: guests, services: [tcp/1000-2000, ping]",
-        "id: r, from: guests, to: office, services: any, action: drop",
-        "id: s, from: any, to: self, services: ping",
-    ];
-    let other = others[round % others.len()];
+    let other = OTHERS[round % OTHERS.len()];
     match round % 3 {
         0 => policy(&[other, PASS, WEB]),
         1 => policy(&[WEB, other, PASS]),
@@ -82,17 +105,33 @@ fn variant(round: usize) -> String {
     }
 }
 
-/// Applies a policy from within this process, as `apply` does.
-fn apply(net: &Net, text: String) {
-    let root = net.enforcer.root();
-    let router = net.lab.router().namespace();
-    let applied = router.run(move || {
-        let source = Source::from_text("policy.yaml", text);
-        let options = ApplyOptions::default();
-        let applied = controller::apply(&Instance::under(root), &source, &options);
-        applied.map(drop).map_err(|error| error.to_string())
-    });
-    applied.unwrap();
+/// Policy files on the router.
+struct Files {
+    variants: Vec<String>,
+    small: String,
+    large: String,
+}
+
+impl Files {
+    fn of(net: &Net) -> Self {
+        let file = |name: &str, policy: &str| {
+            let path = net.enforcer.policy_file(name, policy);
+            path.unwrap().display().to_string()
+        };
+        let variants = 0..VARIANTS;
+        Self {
+            variants: variants
+                .map(|round| file(&format!("variant-{round}"), &variant(round)))
+                .collect(),
+            small: file("small", &policy(&[&OTHERS[..], &[PASS, WEB]].concat())),
+            large: file("large", &large(&[PASS, WEB])),
+        }
+    }
+
+    /// One after the other, again and again.
+    fn variants(&self) -> impl Iterator<Item = &str> {
+        self.variants.iter().cycle().map(String::as_str)
+    }
 }
 
 struct Traffic {
@@ -161,13 +200,4 @@ fn overflown(net: &Net, host: &str) -> u64 {
     // Eight columns of what was received, then bytes, packets, errors and drops.
     let dropped = uplink.unwrap().split_whitespace().nth(11).unwrap();
     dropped.parse().unwrap()
-}
-
-/// Descriptors of maps that this process has open.
-fn map_descriptors() -> usize {
-    let open = fs::read_dir("/proc/self/fd").unwrap();
-    let targets = open.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
-    targets
-        .filter(|it| it.to_string_lossy().contains("bpf-map"))
-        .count()
 }

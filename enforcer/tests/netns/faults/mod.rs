@@ -137,6 +137,18 @@ fn failing_bpf_calls_of_a_move_to_larger_maps() {
     story.tell(&faults(&calls, &KERNEL, 17));
 }
 
+/// The policy needs so much less that programs and maps are replaced after it.
+#[test]
+fn failing_bpf_calls_of_a_move_to_smaller_maps() {
+    let (net, files) = serving();
+    let b = State::under(Force::B, &files.large_b).when_first();
+    let a = State::under(Force::A, &files.a);
+    let command = ["apply", &files.a];
+    let story = Story::new(&net, &b, &command, &a);
+    let calls = story.count(&["bpf"]);
+    story.tell(&faults(&calls, &KERNEL, 17));
+}
+
 #[test]
 fn failing_bpf_calls_of_detach() {
     let (net, files) = serving();
@@ -211,6 +223,17 @@ fn a_move_to_larger_maps_that_is_killed_at_any_step() {
     let b = State::under(Force::B, &files.large_b);
     let command = ["apply", &files.large_b];
     let story = Story::new(&net, &a, &command, &b);
+    let calls = story.count(&STEPS);
+    story.tell(&kills(&calls, 17));
+}
+
+#[test]
+fn a_move_to_smaller_maps_that_is_killed_at_any_step() {
+    let (net, files) = serving();
+    let b = State::under(Force::B, &files.large_b).when_first();
+    let a = State::under(Force::A, &files.a);
+    let command = ["apply", &files.a];
+    let story = Story::new(&net, &b, &command, &a);
     let calls = story.count(&STEPS);
     story.tell(&kills(&calls, 17));
 }
