@@ -147,6 +147,7 @@ pub struct Pair(pub u32);
 impl Pair {
     const STATELESS: u32 = 1 << 31;
     const ENFORCED: u32 = 1 << 30;
+    const BETWEEN: u32 = 1 << 29;
 
     /// The pair that uses `row`; `stateless` when no packet between the zones
     /// can belong to a flow.
@@ -161,6 +162,18 @@ impl Pair {
     /// The same pair, of which a zone says `enforce`.
     pub const fn enforced(self) -> Self {
         Self(self.0 | Self::ENFORCED)
+    }
+
+    /// The same pair, of two zones that are not the same.
+    pub const fn between_zones(self) -> Self {
+        Self(self.0 | Self::BETWEEN)
+    }
+
+    /// Whether traffic of the pair leaves a zone for another, neither being the
+    /// router.
+    #[inline(always)]
+    pub const fn is_between_zones(self) -> bool {
+        self.0 & Self::BETWEEN != 0
     }
 
     /// Index of the row.
@@ -190,6 +203,8 @@ pub struct SourceCell(pub u16);
 
 impl SourceCell {
     const SPOOFED: u16 = 1 << 15;
+    const VIOLATING: u16 = 1 << 14;
+    const ZONE: u16 = Self::VIOLATING - 1;
 
     /// `zone`, or, when `spoofed`, the zone that the link suggests.
     pub const fn new(zone: ZoneId, spoofed: bool) -> Self {
@@ -200,16 +215,36 @@ impl SourceCell {
         })
     }
 
+    /// The same zone, with an address that is not bound to the hardware address
+    /// or that another one is bound to.
+    pub const fn violating(self) -> Self {
+        Self(self.0 | Self::VIOLATING)
+    }
+
     /// The zone.
     #[inline(always)]
     pub const fn zone(self) -> ZoneId {
-        ZoneId(self.0 & !Self::SPOOFED)
+        ZoneId(self.0 & Self::ZONE)
     }
 
     /// Whether such a source cannot come from such a link.
     #[inline(always)]
     pub const fn is_spoofed(self) -> bool {
         self.0 & Self::SPOOFED != 0
+    }
+
+    /// Whether nothing from such a source passes.
+    #[inline(always)]
+    pub const fn is_refused(self) -> bool {
+        self.0 & !Self::ZONE != 0
+    }
+
+    /// Why not; without a branch, so that there is one way to the verifier.
+    #[inline(always)]
+    pub const fn refusal(self) -> DropReason {
+        let is_spoofed = (self.0 / Self::SPOOFED) as u8;
+        let difference = DropReason::BINDING_VIOLATED.0 - DropReason::SPOOFED_SOURCE.0;
+        DropReason(DropReason::BINDING_VIOLATED.0 - is_spoofed * difference)
     }
 }
 

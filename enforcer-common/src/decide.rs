@@ -202,8 +202,8 @@ pub fn admit(tables: &impl Tables, facts: &Facts, ends: &Ends) -> Result<Option<
             return Ok(Some(Slot(Slot::FAILSAFE.0 + lowest_bit(matching))));
         }
     }
-    if ends.source.zone.is_spoofed() {
-        return Err(spoofed(ends));
+    if ends.source.zone.is_refused() {
+        return Err(refused(ends));
     }
     Ok(None)
 }
@@ -265,8 +265,8 @@ fn lowest_bit(bits: u16) -> u32 {
 }
 
 #[inline(always)]
-fn spoofed(ends: &Ends) -> Dropped {
-    Dropped::early(ends.source.zone.zone(), DropReason::SPOOFED_SOURCE)
+fn refused(ends: &Ends) -> Dropped {
+    Dropped::early(ends.source.zone.zone(), ends.source.zone.refusal())
 }
 
 /// The destination zone, where the address alone tells it.
@@ -310,35 +310,37 @@ pub fn judge(
 ) -> Result<Judgement, Dropped> {
     let class = lookup::port_class(tables, question.protocol(), question.service);
     let mut by_address = None;
-    if let Some(Target { to, pair }) = target {
+    if let Some(target) = target {
+        let Target { to, pair } = target;
         let cell = lookup::cell(tables, pair, class);
         // Of a group the routing table says nothing that counts.
         let is_group = ends.is_to_group();
         let is_known = question.place.origin != Origin::WIRE || to == ZoneId::SELF || is_group;
         // The routing table calls local what it never forwards.
-        if is_known || !cell.allows() || leaves_its_link(question, ends, to) {
-            return concluded(question, ends, to, cell);
+        if is_known || !cell.allows() || leaves_its_link(question, pair) {
+            return concluded(question, ends, target, cell);
         }
-        by_address = Some((to, cell));
+        by_address = Some((target, cell));
     }
     let to = match (routes.route(question), by_address) {
         (Route::Local, _) => ZoneId::SELF,
-        (_, Some((to, cell))) => return concluded(question, ends, to, cell),
+        (_, Some((target, cell))) => return concluded(question, ends, target, cell),
         (Route::Nowhere, None) => ZoneId::UNKNOWN,
         (Route::Via(ifindex), None) => {
             let egress = lookup::link(tables, ifindex, Tags::default());
             lookup::zone(tables, egress.class, ends.class).zone()
         }
     };
-    let pair = lookup::pair(tables, ends.source.zone.zone(), to);
-    concluded(question, ends, to, lookup::cell(tables, pair, class))
+    let target = joined(tables, ends, to);
+    let cell = lookup::cell(tables, target.pair, class);
+    concluded(question, ends, target, cell)
 }
 
 #[inline(always)]
 fn concluded(
     question: &Question,
     ends: &Ends,
-    to: ZoneId,
+    Target { to, pair }: Target,
     cell: Cell,
 ) -> Result<Judgement, Dropped> {
     let from = ends.source.zone.zone();
@@ -350,7 +352,7 @@ fn concluded(
             cell.is_quiet(),
         ));
     }
-    if leaves_its_link(question, ends, to) {
+    if leaves_its_link(question, pair) {
         return Err(Dropped::between(from, to, DropReason::LINK_LOCAL));
     }
     Ok(Judgement { from, to, cell })
@@ -358,10 +360,9 @@ fn concluded(
 
 /// Whether a link-local address is on its way to another zone.
 #[inline(always)]
-fn leaves_its_link(question: &Question, ends: &Ends, to: ZoneId) -> bool {
-    let from = ends.source.zone.zone();
-    let is_between_zones = from != to && from != ZoneId::SELF && to != ZoneId::SELF;
-    is_between_zones && (question.source.is_link_local() || question.destination.is_link_local())
+fn leaves_its_link(question: &Question, pair: Pair) -> bool {
+    pair.is_between_zones()
+        && (question.source.is_link_local() || question.destination.is_link_local())
 }
 
 /// All of it at once, for what is no packet: a flow that is judged again, or a
@@ -373,8 +374,8 @@ pub fn decide(
     question: &Question,
     ends: &Ends,
 ) -> Result<Judgement, Dropped> {
-    if ends.source.zone.is_spoofed() {
-        return Err(spoofed(ends));
+    if ends.source.zone.is_refused() {
+        return Err(refused(ends));
     }
     let target = target(tables, question, ends);
     judge(tables, routes, question, ends, target)

@@ -89,6 +89,9 @@ reasons! {
     FRAGMENT_OVERLAP = 27, "fragment-overlap";
     /// ARP or a link protocol where every zone has turned it off.
     ESSENTIAL_OFF = 28, "essential-off";
+    /// The address is bound to another hardware address, or the hardware address
+    /// to other addresses.
+    BINDING_VIOLATED = 29, "binding-violated";
 }
 
 impl DropReason {

@@ -37,8 +37,8 @@ pub fn follow(
         reason => {
             let mut reason = DropReason(reason as u8);
             // The first one of a forged source has been dropped for that.
-            if reason == DropReason::FRAGMENT_ORPHAN && source.zone.is_spoofed() {
-                reason = DropReason::SPOOFED_SOURCE;
+            if reason == DropReason::FRAGMENT_ORPHAN && source.zone.is_refused() {
+                reason = source.zone.refusal();
             }
             Err(Dropped::early(source.zone.zone(), reason))
         }

@@ -234,7 +234,7 @@ fn enforce(
         if scratch.facts.is_fragment() {
             let (facts, datagram) = (&mut scratch.facts, &mut scratch.datagram);
             fragments::follow(active, facts, datagram, source)?;
-        } else if !source.zone.is_spoofed() {
+        } else if !source.zone.is_refused() {
             let read = (&scratch.facts, &mut scratch.quoted, &mut scratch.flow);
             if let Some(slot) = related::pass(active, packet, routes, read) {
                 return Ok(slot);
@@ -254,7 +254,7 @@ fn enforce(
 #[inline(always)]
 fn judged(active: &Active, routes: &Fib, scratch: &mut Scratch) -> Result<Slot, Dropped> {
     let (facts, source) = (&scratch.facts, scratch.ends.source);
-    if !source.zone.is_spoofed() {
+    if !source.zone.is_refused() {
         let sender = (source.zone.zone(), &scratch.amount);
         if let Some(slot) = flows::established(active, facts, sender, &mut scratch.flow) {
             return Ok(slot);

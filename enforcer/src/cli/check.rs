@@ -33,6 +33,7 @@ pub struct Check {
 /// What a valid policy needs.
 struct Needs {
     zones: usize,
+    devices: usize,
     conduits: usize,
     sizes: Sizes,
     memory: Memory,
@@ -75,8 +76,11 @@ fn needs(policy: &Policy) -> Result<Needs, Findings> {
     let image = compile(policy, &machine, &mut Numbering::default())?;
     let sizes = image.sizes();
     let class = SizeClass::for_sizes(sizes).expect("the compiler keeps to the largest class");
+    let devices = policy.zones.iter().filter(|zone| zone.device.is_some());
+    let devices = devices.count();
     Ok(Needs {
-        zones: policy.zones.len(),
+        zones: policy.zones.len() - devices,
+        devices,
         conduits: policy.conduits.len(),
         sizes,
         memory: class.memory(probe::possible_cpus()),
@@ -93,11 +97,15 @@ fn summary(source: &Source, findings: &Findings, needs: &Needs) -> String {
     format!(
         "\
 {}: valid, {findings}; {place}
-  {}, {}, {} KiB of tables
+  {}{}, {}, {} KiB of tables
   {} of kernel memory: {} tables, {} counters, {} flows, {} fragments, {} rates and events
 ",
         source.path().display(),
         counted(needs.zones, "zone"),
+        match needs.devices {
+            0 => String::new(),
+            devices => format!(", {}", counted(devices, "device")),
+        },
         counted(needs.conduits, "conduit"),
         sizes.blocks.div_ceil(2),
         mib(memory.total()),

@@ -9,6 +9,7 @@ use ipnet::{IpNet, Ipv4Net};
 use super::claims::{Claims, Group};
 use super::interner::Interner;
 use super::machine::{Address, Machine};
+use super::members::Families;
 
 /// What an address means to the router, whatever the zones say: bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -52,6 +53,13 @@ impl Meaning {
     const COVERED: Self = Self(4);
     /// Loopback and unspecified: never on the wire.
     const NOWHERE: Self = Self(8);
+    /// IPv4; known only where hardware addresses are bound to addresses, as is
+    /// the next.
+    const V4: Self = Self(16);
+    /// An address that means something on its link only.
+    const LINK_LOCAL: Self = Self(32);
+    /// All that makes an address none that a packet comes from.
+    const NEVER_SOURCE: Self = Self(15);
 
     const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -78,7 +86,16 @@ impl Meaning {
 
     /// No packet from the wire has such a source.
     pub(super) fn is_never_source(self) -> bool {
-        self.0 != 0
+        self.has(Self::NEVER_SOURCE)
+    }
+
+    /// The families that it may be of as the address of one station.
+    pub(super) fn is_of(self, families: Families) -> bool {
+        let is_of_family = match self.has(Self::V4) {
+            true => families.v4,
+            false => families.v6,
+        };
+        is_of_family && !self.has(Self::LINK_LOCAL)
     }
 }
 
@@ -133,7 +150,9 @@ fn nodes(
     groups: &mut Interner<Group>,
 ) -> BTreeMap<IpNet, Node> {
     let mut nodes: BTreeMap<IpNet, Node> = BTreeMap::new();
-    for (prefix, meaning) in well_known().into_iter().chain(own(&machine.addresses)) {
+    let kinds = claims.have_bindings().then(kinds);
+    let known = well_known().into_iter().chain(kinds.into_iter().flatten());
+    for (prefix, meaning) in known.chain(own(&machine.addresses)) {
         let node = nodes.entry(prefix).or_default();
         node.meaning = node.meaning.and(meaning);
     }
@@ -175,6 +194,17 @@ fn well_known() -> [(IpNet, Meaning); 7] {
         (v6(Ipv6Addr::UNSPECIFIED, 128), Meaning::NOWHERE),
         (v6(Ipv6Addr::LOCALHOST, 128), Meaning::NOWHERE),
         (v6(Ipv6Addr::from_bits(0xff << 120), 8), Meaning::GROUP),
+    ]
+}
+
+/// Addresses by what a binding asks of them.
+fn kinds() -> [(IpNet, Meaning); 3] {
+    let v4 = |address: Ipv4Addr, len| prefix(address.into(), len);
+    let link_local = Ipv6Addr::from_bits(0xfe80 << 112);
+    [
+        (v4(Ipv4Addr::UNSPECIFIED, 0), Meaning::V4),
+        (v4(Ipv4Addr::new(169, 254, 0, 0), 16), Meaning::LINK_LOCAL),
+        (prefix(link_local.into(), 10), Meaning::LINK_LOCAL),
     ]
 }
 

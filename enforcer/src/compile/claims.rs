@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use super::interner::Interner;
 use super::machine::{Devices, Place};
+use super::members::{self, Families};
 use super::numbering::Numbering;
 use crate::policy::Policy;
 use crate::policy::mac::Mac;
@@ -32,12 +33,33 @@ pub(super) struct Claim {
     pub(super) keys: usize,
     /// From which hardware addresses: an index into [`Claims::macs`].
     pub(super) macs: usize,
+    /// What it goes by.
+    pub(super) by: By,
+}
+
+/// What a claim goes by. Devices decide over zones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum By {
+    /// A `match` entry of a zone.
+    Entry,
+    /// A device by what nothing is bound to: an address, or its hardware address.
+    Device,
+    /// A device by an address and the hardware address that it is bound to.
+    Bound,
+    /// A device by its hardware address, which has no other addresses of these
+    /// families than those that are bound to it.
+    Station(Families),
 }
 
 impl Claim {
     /// Whether it holds whatever the hardware address.
     pub(super) fn is_of_any_mac(&self) -> bool {
         self.macs == Claims::ANY_MAC
+    }
+
+    /// Whether a device makes it.
+    pub(super) fn is_of_device(&self) -> bool {
+        self.by != By::Entry
     }
 }
 
@@ -113,6 +135,7 @@ impl Claims {
                     zone: numbering.zone(zone),
                     keys: keys.intern(LinkKeys::of_entry(entry, devices)),
                     macs: macs.intern(entry.macs.iter().copied().collect()),
+                    by: By::Entry,
                 };
                 entries.insert((claim.keys, bits(&zone.essential_off)));
                 if entry.prefixes.is_empty() {
@@ -120,6 +143,20 @@ impl Claims {
                 }
                 for prefix in &entry.prefixes {
                     prefixes.entry(*prefix).or_default().push(claim);
+                }
+            }
+            let device = zone.device.iter();
+            for part in device.flat_map(|device| members::parts(device, &zones[device.zone])) {
+                let macs = macs.intern(part.mac.into_iter().collect());
+                let claims = part.entries.iter().map(|entry| Claim {
+                    zone: numbering.zone(zone),
+                    keys: keys.intern(LinkKeys::of_entry(entry, devices)),
+                    macs,
+                    by: part.by,
+                });
+                match part.address {
+                    Some(address) => prefixes.entry(address.into()).or_default().extend(claims),
+                    None => anywhere.extend(claims),
                 }
             }
         }
@@ -135,7 +172,9 @@ impl Claims {
         let failsafes = failsafe.collect();
         let keys = keys.into_values();
         for group in prefixes.values_mut().chain([&mut anywhere]) {
-            group.sort_unstable_by_key(|claim| (keys[claim.keys].rank(), *claim));
+            group.sort_unstable_by_key(|claim| {
+                (claim.is_of_device(), keys[claim.keys].rank(), *claim)
+            });
             group.dedup();
         }
         Self {
@@ -159,6 +198,12 @@ impl Claims {
         };
         let counting = here().filter(|(keys, _)| rank(*keys) == most);
         counting.fold(u16::MAX, |all, (_, off)| all & off)
+    }
+
+    /// Whether hardware addresses are bound to addresses.
+    pub(super) fn have_bindings(&self) -> bool {
+        let groups = self.prefixes.values();
+        groups.flatten().any(|claim| claim.by == By::Bound)
     }
 
     /// Whether all claims of the group name an interface, so that its addresses

@@ -15,7 +15,7 @@ pub(super) type Rank = usize;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Covering {
     /// Sets of conduits by how they name the pair: as indices.
-    sets: [u32; 4],
+    sets: [u32; 9],
 }
 
 /// All conduits by the pairs that they cover.
@@ -27,6 +27,8 @@ pub(super) struct Coverage {
     sets: Vec<Vec<Rank>>,
     /// How many zones there are, built-in ones included.
     zones: usize,
+    /// The zone that each is a member of; itself where it is none.
+    homes: Vec<usize>,
     /// `any` to `any`.
     any_to_any: u32,
     /// `any` to each zone.
@@ -53,7 +55,13 @@ pub(super) fn by_strength(policy: &Policy) -> Vec<usize> {
 
 impl Coverage {
     /// Sorts `conduits`, which come weakest first.
-    pub(super) fn new<'p>(zones: usize, conduits: impl Iterator<Item = &'p Conduit>) -> Self {
+    pub(super) fn new<'p>(policy: &Policy, conduits: impl Iterator<Item = &'p Conduit>) -> Self {
+        let built_in = [ZoneRef::Unknown, ZoneRef::SelfZone];
+        let all = built_in
+            .into_iter()
+            .chain((0..policy.zones.len()).map(ZoneRef::Zone));
+        let homes: Vec<usize> = all.map(|zone| index(policy.home(zone))).collect();
+        let zones = homes.len();
         let mut any_to_any = Vec::new();
         let mut any_to_named = vec![Vec::new(); zones];
         let mut named_to_any = vec![Vec::new(); zones];
@@ -95,6 +103,7 @@ impl Coverage {
         Self {
             sets: sets.into_values(),
             zones,
+            homes,
             any_to_any,
             any_to_named,
             named_to_any,
@@ -102,20 +111,29 @@ impl Coverage {
         }
     }
 
-    /// What covers traffic between two zones; says what [`Conduit::covers`]
-    /// says.
+    /// What covers traffic between two zones: conduits that name both, and `any`
+    /// where they are not the same. A device is named by what names its zone, too.
     pub(super) fn of(&self, from: ZoneRef, to: ZoneRef) -> Covering {
         const NONE: u32 = 0;
         let is_zone = |zone| matches!(zone, ZoneRef::Zone(_));
         let (a, b) = (index(from), index(to));
+        let (a_home, b_home) = (self.homes[a], self.homes[b]);
+        let (a_is_device, b_is_device) = (a != a_home, b != b_home);
         let only = |is_covered: bool, set| if is_covered { set } else { NONE };
-        let differ = from != to;
+        let named = |from, to| self.named_to_named[from * self.zones + to];
+        let differ = a_home != b_home;
+        let (from_any, to_any) = (differ && is_zone(from), differ && is_zone(to));
         Covering {
             sets: [
-                self.named_to_named[a * self.zones + b],
-                only(differ && is_zone(from), self.any_to_named[b]),
-                only(differ && is_zone(to), self.named_to_any[a]),
-                only(differ && is_zone(from) && is_zone(to), self.any_to_any),
+                named(a, b),
+                only(a_is_device, named(a_home, b)),
+                only(b_is_device, named(a, b_home)),
+                only(a_is_device && b_is_device, named(a_home, b_home)),
+                only(from_any, self.any_to_named[b]),
+                only(from_any && b_is_device, self.any_to_named[b_home]),
+                only(to_any, self.named_to_any[a]),
+                only(to_any && a_is_device, self.named_to_any[a_home]),
+                only(from_any && to_any, self.any_to_any),
             ],
         }
     }
@@ -128,6 +146,7 @@ impl Coverage {
             .map(|set| self.sets[*set as usize].as_slice());
         let mut ranks = sets.collect::<Vec<_>>().concat();
         ranks.sort_unstable();
+        ranks.dedup();
         ranks
     }
 }

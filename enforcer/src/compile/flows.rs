@@ -5,13 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use enforcer_common::zone::ZoneId;
 
+use super::macs::Aliases;
+use super::sources::Sources;
+
 /// What the policy allows, and where addresses are seen.
-pub(super) struct Flows {
+pub(super) struct Flows<'s> {
     /// Whether anything is allowed, by pair of zone ids.
     allowed: Vec<bool>,
     zone_ids: usize,
-    /// What [`super::sources::Sources::seen_elsewhere`] says.
+    /// What [`Sources::seen_elsewhere`] says.
     elsewhere: BTreeMap<ZoneId, BTreeSet<ZoneId>>,
+    /// What zones that hardware addresses tell are to those who write to them.
+    aliases: &'s Aliases,
     /// Whether anybody but the router may open flows to `unknown`, and to the
     /// router.
     to_built_in: [bool; 2],
@@ -19,13 +24,10 @@ pub(super) struct Flows {
 
 const BUILT_IN: [ZoneId; 2] = [ZoneId::UNKNOWN, ZoneId::SELF];
 
-impl Flows {
-    /// For pairs of `zone_ids` zones: whether anything is `allowed`, and where
-    /// else the addresses of each zone are seen.
-    pub(super) fn new(
-        allowed: Vec<bool>,
-        (zone_ids, elsewhere): (usize, BTreeMap<ZoneId, BTreeSet<ZoneId>>),
-    ) -> Self {
+impl<'s> Flows<'s> {
+    /// For pairs of `zone_ids` zones: whether anything is `allowed`, and what
+    /// zones addresses have.
+    pub(super) fn new(allowed: Vec<bool>, (zone_ids, sources): (usize, &'s Sources)) -> Self {
         let anybody = |to: ZoneId| {
             let mut froms = allowed.chunks(zone_ids).enumerate();
             froms.any(|(from, row)| from != usize::from(ZoneId::SELF.0) && row[usize::from(to.0)])
@@ -34,7 +36,8 @@ impl Flows {
         Self {
             allowed,
             zone_ids,
-            elsewhere,
+            elsewhere: sources.seen_elsewhere(),
+            aliases: &sources.aliases,
             to_built_in,
         }
     }
@@ -44,11 +47,16 @@ impl Flows {
     ///
     /// The destination of an answer has the zone of its address. When it opened
     /// the flow, it had the zone of the link that it was seen on, which may be
-    /// another; `unknown`, where no program judges what comes in. What leaves
+    /// another; `unknown`, where no program judges what comes in. Who answers may
+    /// be told by the hardware address, which did not count when he was asked. What leaves
     /// the router without having come in where a program is has its destination
     /// zone by link.
     pub(super) fn are_impossible(&self, from: ZoneId, to: ZoneId) -> bool {
-        let answers = |initiator: ZoneId| self.allows(initiator, from);
+        let aliases = self.aliases.get(&from);
+        let answers = |initiator: ZoneId| {
+            let mut aliases = aliases.into_iter().flatten();
+            self.allows(initiator, from) || aliases.any(|zone| self.allows(initiator, *zone))
+        };
         if self.allows(from, to) || answers(to) || answers(ZoneId::UNKNOWN) {
             return false;
         }

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use enforcer_common::cell::SourceCell;
 use enforcer_common::layout::{HALF_WORDS, MacEntry};
 use enforcer_common::question;
+use enforcer_common::zone::ZoneId;
 
-use super::claims::{Claim, Claims};
+use super::claims::{By, Claim, Claims};
 use super::hash::multipliers;
 use super::interner::Interner;
 use super::size::{MAX_BLOCKS, room_for};
@@ -42,7 +43,12 @@ pub(super) struct MacTables {
 pub(super) struct MacRows<'m> {
     macs: &'m Macs,
     rows: Interner<Vec<u16>>,
+    aliases: Aliases,
 }
+
+/// Zones of stations that their hardware address tells: the zones that packets to
+/// them have.
+pub(super) type Aliases = BTreeMap<ZoneId, BTreeSet<ZoneId>>;
 
 impl Macs {
     /// Collects the addresses that claims name.
@@ -142,6 +148,7 @@ impl<'m> MacRows<'m> {
         Self {
             macs,
             rows: Interner::default(),
+            aliases: Aliases::new(),
         }
     }
 
@@ -149,7 +156,7 @@ impl<'m> MacRows<'m> {
     /// has on links of a kind; 0 where such an address means nothing.
     ///
     /// `base` has the source zone of each address class whatever the hardware
-    /// address, `chains` the claims by hardware addresses on each class, weakest
+    /// address, `chains` the claims on each class that decide over it, weakest
     /// first.
     pub(super) fn of_link(
         &mut self,
@@ -168,24 +175,42 @@ impl<'m> MacRows<'m> {
                 return 0;
             }
             let cell = |(claims, base): (&Vec<&Claim>, &u16)| {
+                let base = SourceCell(*base);
                 let mut strongest = claims.iter().rev();
-                let claim = strongest.find(|claim| sets.contains(&claim.macs));
+                let holds = |claim: &&&Claim| claim.is_of_any_mac() || sets.contains(&claim.macs);
+                let Some(claim) = strongest.find(holds) else {
+                    return 0;
+                };
                 // Who lies about his address is told by the address.
-                match claim {
-                    Some(claim) if !SourceCell(*base).is_spoofed() => {
-                        SourceCell::new(claim.zone, false).0
-                    }
-                    _ => 0,
+                if claim.is_of_any_mac() || base.is_spoofed() {
+                    return 0;
+                }
+                let cell = SourceCell::new(claim.zone, false);
+                match claim.by {
+                    By::Bound => cell.0,
+                    By::Station(_) => cell.violating().0,
+                    _ if base.is_refused() => cell.violating().0,
+                    _ => cell.0,
                 }
             };
-            self.rows.intern(here.iter().zip(base).map(cell).collect()) as u16 + 1
+            let row: Vec<u16> = here.iter().zip(base).map(cell).collect();
+            for (own, base) in row.iter().zip(base) {
+                let (own, base) = (SourceCell(*own), SourceCell(*base));
+                if own.0 != 0 && !own.is_refused() {
+                    self.aliases
+                        .entry(own.zone())
+                        .or_default()
+                        .insert(base.zone());
+                }
+            }
+            self.rows.intern(row) as u16 + 1
         };
         self.macs.sets.iter().map(of_class).collect()
     }
 
-    /// The rows.
-    pub(super) fn finish(self) -> Vec<Vec<u16>> {
-        self.rows.into_values()
+    /// The rows, and the zones that stations in them have as destinations.
+    pub(super) fn finish(self) -> (Vec<Vec<u16>>, Aliases) {
+        (self.rows.into_values(), self.aliases)
     }
 }
 

@@ -21,6 +21,7 @@ mod interner;
 mod links;
 pub mod machine;
 mod macs;
+mod members;
 mod modes;
 pub mod numbering;
 mod rows;
@@ -62,6 +63,7 @@ pub fn compile(
     let hooks = enforced::hooks(policy, &devices);
     let zones = devices::by_parent(policy, &devices);
     let (hooks, zones) = both(hooks, zones)?;
+    members::refuse_bare(&zones, &devices)?;
     let numbers = numbering.with(policy)?;
     let claims = Claims::new(&zones, policy, &devices, &numbers);
     let links = Links::new(&claims, &devices);

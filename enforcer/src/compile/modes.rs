@@ -38,7 +38,7 @@ pub(super) fn default_cell(policy: &Policy, from: ZoneRef, to: ZoneRef) -> Cell 
             let (slot, audit_slot) = (Slot::SELF_OUT, Slot::SELF_OUT_AUDIT);
             (action, slot, DropReason::SELF_OUT, mode, audit_slot)
         }
-        (ZoneRef::Zone(zone), _) if from == to => {
+        (ZoneRef::Zone(zone), _) if policy.home(from) == policy.home(to) => {
             let action = policy.zones[zone].intra_zone;
             let (slot, audit_slot) = (Slot::INTRA_ZONE, Slot::INTRA_ZONE_AUDIT);
             (action, slot, DropReason::INTRA_ZONE, mode, audit_slot)

@@ -46,11 +46,11 @@ impl Rows {
         let zones = by_id(policy, numbering);
         let order = by_strength(policy);
         let conduits = order.iter().map(|index| &policy.conduits[*index]);
-        let coverage = Coverage::new(zones.len(), conduits);
+        let coverage = Coverage::new(policy, conduits);
         let mut table = Table::new(policy, services, numbering, &order);
         let unused = table.row(UNUSED, Between::default(), &[])?;
         let mut rows = vec![unused; zone_ids * zone_ids];
-        let mut enforced = vec![false; zone_ids * zone_ids];
+        let mut betweens = vec![Between::default(); zone_ids * zone_ids];
         let mut equals = Equals::new(policy, &order);
         let mut known = HashMap::new();
         let mut last = None;
@@ -58,7 +58,8 @@ impl Rows {
             for (to_id, to) in &zones {
                 let between = Between {
                     mode: modes::of_pair(policy, *from, *to),
-                    are_zones: from != to && ![*from, *to].contains(&ZoneRef::SelfZone),
+                    are_zones: policy.home(*from) != policy.home(*to)
+                        && ![*from, *to].contains(&ZoneRef::SelfZone),
                 };
                 let default = modes::default_cell(policy, *from, *to);
                 let key = (default, between, coverage.of(*from, *to));
@@ -77,11 +78,11 @@ impl Rows {
                 last = Some((key, row));
                 let pair = usize::from(from_id.0) * zone_ids + usize::from(to_id.0);
                 rows[pair] = row;
-                enforced[pair] = between.mode == Some(Mode::Enforce);
+                betweens[pair] = between;
             }
         }
         equals.finish()?;
-        let (pairs, cells) = table.finish(&rows, &enforced, (zone_ids, sources));
+        let (pairs, cells) = table.finish(&rows, &betweens, (zone_ids, sources));
         Ok(Self {
             pairs,
             cells,
@@ -112,7 +113,7 @@ fn by_id(policy: &Policy, numbering: &Numbering) -> Vec<(ZoneId, ZoneRef)> {
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 struct Between {
     mode: PairMode,
-    /// Both are zones, but not the same.
+    /// Both are zones, but not the same, and no members of the same.
     are_zones: bool,
 }
 
@@ -198,12 +199,12 @@ impl<'s> Table<'s> {
         Ok(row)
     }
 
-    /// Pairs and cells, from the row of every pair of zone ids, and from whether
-    /// one of them says `enforce`.
+    /// Pairs and cells, from the row of every pair of zone ids, and from what
+    /// else matters of it.
     fn finish(
         self,
         pairs: &[usize],
-        enforced: &[bool],
+        betweens: &[Between],
         (zone_ids, sources): (usize, &Sources),
     ) -> (Vec<u32>, Vec<u32>) {
         let rows = self.rows.into_values();
@@ -211,18 +212,21 @@ impl<'s> Table<'s> {
         let by_row: Vec<bool> = rows.iter().map(allows).collect();
         let flows = Flows::new(
             pairs.iter().map(|row| by_row[*row]).collect(),
-            (zone_ids, sources.seen_elsewhere()),
+            (zone_ids, sources),
         );
         let pair = |(index, row): (usize, &usize)| {
             let (from, to) = (index / zone_ids, index % zone_ids);
             let stateless = flows.are_impossible(ZoneId(from as u16), ZoneId(to as u16));
             let pair = Pair::new(*row as u32, stateless);
-            let pair = if enforced[index] {
-                pair.enforced()
-            } else {
-                pair
+            let Between { mode, are_zones } = betweens[index];
+            let pair = match mode {
+                Some(Mode::Enforce) => pair.enforced(),
+                _ => pair,
             };
-            pair.0
+            match are_zones {
+                true => pair.between_zones().0,
+                false => pair.0,
+            }
         };
         let pairs = pairs.iter().enumerate().map(pair).collect();
         (pairs, rows.concat())

@@ -8,10 +8,10 @@ use enforcer_common::layout::{HALF_WORDS, LinkEntry};
 use enforcer_common::zone::ZoneId;
 
 use super::addresses::{Addresses, Signature};
-use super::claims::{Claim, Claims};
+use super::claims::{By, Claim, Claims};
 use super::interner::Interner;
 use super::links::Links;
-use super::macs::{MacRows, MacTables, Macs};
+use super::macs::{Aliases, MacRows, MacTables, Macs};
 use super::size::{MAX_BLOCKS, room_for};
 use super::trie::MAX_TRIE;
 use crate::policy::Findings;
@@ -30,6 +30,8 @@ pub(super) struct Sources {
     pub(super) cells: Vec<u16>,
     /// What hardware addresses change in them.
     pub(super) by_mac: MacTables,
+    /// What zones that hardware addresses tell are to those who write to them.
+    pub(super) aliases: Aliases,
 }
 
 impl Sources {
@@ -80,7 +82,7 @@ impl Sources {
             rows.intern((link_facts(claims, kind), row, by_mac)) as u16
         });
         let link_classes = classes.collect();
-        let mac_rows = mac_rows.finish();
+        let (mac_rows, aliases) = mac_rows.finish();
         room_for(
             rows.len(),
             "classes of links",
@@ -95,6 +97,7 @@ impl Sources {
         let cells: Vec<Vec<u16>> = rows.into_iter().map(|(_, row, _)| row).collect();
         Ok(Self {
             by_mac,
+            aliases,
             address_classes,
             known,
             link_classes,
@@ -113,17 +116,16 @@ impl Sources {
         for row in self.cells.chunks(self.known.len().max(1)) {
             for (class, cell) in self.known.iter().zip(row) {
                 let (home, cell) = (ZoneId(class.destination), SourceCell(*cell));
-                if cell.zone() != home && !cell.is_spoofed() {
+                if cell.zone() != home && !cell.is_refused() {
                     elsewhere.entry(home).or_default().insert(cell.zone());
                 }
             }
         }
         for row in self.by_mac.rows.chunks(self.known.len().max(1)) {
             for (class, cell) in self.known.iter().zip(row) {
-                if *cell != 0 {
-                    let zone = SourceCell(*cell).zone();
-                    let home = ZoneId(class.destination);
-                    elsewhere.entry(home).or_default().insert(zone);
+                let (home, cell) = (ZoneId(class.destination), SourceCell(*cell));
+                if cell.0 != 0 && !cell.is_refused() {
+                    elsewhere.entry(home).or_default().insert(cell.zone());
                 }
             }
         }
@@ -169,7 +171,8 @@ impl Columns<'_> {
 
     /// The zone that claims the longest prefix, if it is only one.
     fn destination(&self, signature: &Signature) -> u16 {
-        match self.addresses.claims(signature).next() {
+        match self.addresses.claims(signature).next().map(Vec::as_slice) {
+            Some([.., last]) if last.is_of_device() => last.zone.0,
             Some(group) if group.iter().all(|claim| claim.zone == group[0].zone) => group[0].zone.0,
             None if !self.claims.anywhere.iter().any(Claim::is_of_any_mac) => ZoneId::UNKNOWN.0,
             _ => AddressClass::BY_ROUTE,
@@ -188,6 +191,17 @@ impl Columns<'_> {
             }
         }
         let mut forged = vec![is_never_source; column.len()];
+        let mut bound = vec![false; column.len()];
+        for claim in groups
+            .iter()
+            .copied()
+            .flatten()
+            .filter(|claim| claim.by == By::Bound)
+        {
+            for link in &self.places[claim.keys] {
+                bound[*link] = true;
+            }
+        }
         if let Some(longest) = groups.first().filter(|group| self.claims.is_bound(group)) {
             // Elsewhere the address is forged, whoever claims what is around it.
             let is_here = |link: &usize| {
@@ -199,20 +213,32 @@ impl Columns<'_> {
                 column[link] = self.by_link[link];
             }
         }
-        let cells = column.into_iter().zip(forged);
-        cells
-            .map(|(zone, is_forged)| SourceCell::new(zone, is_forged).0)
-            .collect()
+        let cells = column.into_iter().zip(forged).zip(bound);
+        let cell = |((zone, is_forged), is_bound)| match (is_forged, is_bound) {
+            (true, _) => SourceCell::new(zone, true).0,
+            (_, true) => SourceCell::new(zone, false).violating().0,
+            _ => SourceCell::new(zone, false).0,
+        };
+        cells.map(cell).collect()
     }
 
-    /// The claims on an address by hardware addresses, weakest first.
+    /// The claims on an address by hardware addresses, and those that decide over
+    /// such, weakest first. Those of [`By::Station`] are lies.
     fn claims_by_mac(&self, signature: &Signature) -> Vec<Claim> {
         let groups: Vec<_> = self.addresses.claims(signature).collect();
         let groups = groups.into_iter().rev();
         let all = [&self.claims.anywhere].into_iter().chain(groups).flatten();
-        all.filter(|claim| !claim.is_of_any_mac())
-            .copied()
-            .collect()
+        let all = all.filter(|claim| !claim.is_of_any_mac() || claim.is_of_device());
+        let mut all: Vec<Claim> = all.copied().collect();
+        for claim in &mut all {
+            if let By::Station(families) = claim.by
+                && !signature.meaning.is_of(families)
+            {
+                claim.by = By::Device;
+            }
+        }
+        all.sort_by_key(|claim| (claim.is_of_device(), !claim.is_of_any_mac()));
+        all
     }
 }
 

@@ -187,15 +187,24 @@ fn place(subject: &Subject, query: &Query, ingress: Option<&str>) -> Result<Plac
         Some(name) => named(machine, name)?,
         None => routed(subject, query.source).ok_or(Unexplained::NoWayIn(query.source))?,
     };
-    let place = seen_at(interface, Origin::WIRE);
+    let mut place = seen_at(interface, Origin::WIRE);
     let link = lookup::link(&subject.image, place.ifindex, place.tags);
     if link.is_enforced {
+        place.mac = station(&subject.policy, query.source);
         return Ok(place);
     }
     if is_own(query.destination) {
         return Err(Unexplained::NoProgram(interface.name.clone()));
     }
     way_out(subject, query, Origin::UNGUARDED)
+}
+
+/// The hardware address that an address is bound to, if one is.
+fn station(policy: &Policy, address: IpAddr) -> Mac {
+    let devices = policy.zones.iter().filter_map(|zone| zone.device.as_ref());
+    let mut owners = devices.filter(|device| device.addresses.contains(&address));
+    let mac = owners.next().and_then(|device| device.mac);
+    mac.map_or(Mac::NONE, |mac| Mac::of(mac.bytes()))
 }
 
 fn way_out(subject: &Subject, query: &Query, origin: Origin) -> Result<Place, Unexplained> {
@@ -297,9 +306,10 @@ fn span(subject: &Subject, answer: &Answer) -> Option<Span> {
     if slot == Slot::INTRA_ZONE || slot == Slot::INTRA_ZONE_AUDIT {
         let name = image.zones.get(&answer.from?.0)?;
         let mut zones = policy.zones.iter();
-        return zones
-            .find(|zone| zone.name.as_str() == name)
-            .map(|zone| zone.span);
+        let zone = zones.find(|zone| zone.name.as_str() == name)?;
+        let device = zone.device.as_ref();
+        let home = device.map_or(zone, |device| &policy.zones[device.zone]);
+        return Some(home.span);
     }
     let id = image.slots.get(&slot.0)?;
     let id = id.strip_suffix(AUDIT).unwrap_or(id);

@@ -3,6 +3,7 @@
 
 use ipnet::IpNet;
 
+use super::device::DeviceAst;
 use super::essential::Essential;
 use super::limits::Limits;
 use super::mac::Mac;
@@ -33,6 +34,7 @@ pub struct Ast<'n> {
     /// Where `zones` is written, if there is nothing in it.
     pub no_zones: Option<Span>,
     pub zones: Vec<Zone<'n>>,
+    pub devices: Vec<DeviceAst<'n>>,
     pub services: Vec<NamedService<'n>>,
     pub failsafe: Vec<Failsafe<'n>>,
     pub conduits: Vec<Conduit<'n>>,

@@ -30,8 +30,10 @@ impl DiagnosticKind {
             Self::InvalidName { .. } => "invalid-name",
             Self::ReservedZone { .. } => "reserved-zone",
             Self::ReservedService { .. } => "reserved-service",
+            Self::DuplicateName { .. } => "duplicate-name",
             Self::DuplicateConduit { .. } => "duplicate-conduit",
             Self::UnknownZone { .. } => "unknown-zone",
+            Self::NotAZone { .. } => "not-a-zone",
             Self::UnknownService { .. } => "unknown-service",
             Self::NestedService { .. } => "nested-service",
             Self::InvalidPrefix { .. } => "invalid-prefix",
@@ -40,11 +42,18 @@ impl DiagnosticKind {
             Self::MappedPrefix { .. } => "mapped-prefix",
             Self::InvalidVlan { .. } => "invalid-vlan",
             Self::InvalidMac { .. } => "invalid-mac",
+            Self::InvalidAddress { .. } => "invalid-address",
+            Self::UnfitAddress { .. } => "unfit-address",
             Self::InvalidService { .. } => "invalid-service",
             Self::InvalidRate { .. } => "invalid-rate",
             Self::InvalidDuration { .. } => "invalid-duration",
             Self::NoZones => "no-zones",
             Self::EmptyEntry => "empty-entry",
+            Self::EmptyDevice => "empty-device",
+            Self::SharedAddress { .. } => "shared-address",
+            Self::OutsideZone { .. } => "outside-zone",
+            Self::ClaimedAddress { .. } => "claimed-address",
+            Self::UnreachableDevice { .. } => "unreachable-device",
             Self::SelfToSelf => "self-to-self",
             Self::ZoneOverlap { .. } => "zone-overlap",
             Self::Unreachable { .. } => "unreachable",
@@ -52,6 +61,7 @@ impl DiagnosticKind {
             Self::Contradiction { .. } => "contradiction",
             Self::UnknownInterface { .. } => "unknown-interface",
             Self::UnsupportedInterface { .. } => "unsupported-interface",
+            Self::NoHardwareAddress { .. } => "no-hardware-address",
             Self::NoEthernet { .. } => "no-ethernet",
             Self::TooManyTags { .. } => "too-many-tags",
             Self::NoRoom { .. } => "no-room",
@@ -93,6 +103,11 @@ impl DiagnosticKind {
             Self::UnknownValue { value, allowed, .. } => suggest::one_of(value, allowed),
             Self::MissingKey { key, .. } => suggest::missing(key),
             Self::UnknownZone { name, nearest } => suggest::zone(name, nearest.as_deref()),
+            Self::NotAZone {
+                nearest: Some(nearest),
+                ..
+            } => format!("did you mean `{nearest}`?"),
+            Self::InvalidAddress { text } => return suggest::address(text),
             Self::UnknownService { name, nearest } => {
                 suggest::unknown_service(name, nearest.as_deref())
             }
@@ -161,6 +176,12 @@ impl DiagnosticKind {
             Self::ReservedZone { .. } => {
                 "choose another name; `self`, `unknown` and `any` exist already"
             }
+            Self::DuplicateName { .. } => {
+                "conduits name zones and devices alike: choose another name"
+            }
+            Self::NotAZone { .. } => "a device is a member of a zone: define it under `zones`",
+            Self::InvalidAddress { .. } => "write it as `10.0.10.20` or `fd00::20`",
+            Self::UnfitAddress { .. } => "give the address that the device has to itself",
             Self::ReservedService { .. } => {
                 "choose a name without a slash that is no protocol of the language"
             }
@@ -176,6 +197,15 @@ impl DiagnosticKind {
                 "add `zones:` with at least one, such as `office: { match: { interface: eth1 } }`"
             }
             Self::EmptyEntry => "give it `interface`, `vlan` or `prefix`, or several of them",
+            Self::EmptyDevice => "give it a `mac`, or one or more `ip`, or both",
+            Self::SharedAddress { .. } => "a packet is of one device: remove it from one of them",
+            Self::OutsideZone { .. } => {
+                "name the zone that has the address, or add a prefix around it to this one"
+            }
+            Self::ClaimedAddress { .. } => {
+                "a packet has one zone: remove the claim, or put the device into that zone"
+            }
+            Self::UnreachableDevice { .. } => "give the device an `ip`",
             Self::SelfToSelf => "remove `self` from one side",
             Self::Unreachable { .. } => "give an entry of the zone a `prefix`",
             Self::ZoneOverlap { .. } => {
@@ -195,6 +225,7 @@ impl DiagnosticKind {
                 "name other interfaces; an entry without `interface` takes in \
                  every interface that is up"
             }
+            Self::NoHardwareAddress { .. } => "remove the `mac`, and give the device an `ip`",
             Self::NoEthernet { .. } => "write `hook: tc` for it, or leave its `hook` out",
             Self::TooManyTags { .. } => "name the parent interface, and `vlan` with both tags",
             Self::BurstTooLarge { .. } => "write a smaller `burst`",

@@ -84,10 +84,17 @@ pub enum DiagnosticKind {
     ReservedZone { name: String },
     #[error("`{name}` is a service by itself and cannot be defined")]
     ReservedService { name: String },
+    #[error("`{name}` is the name of a zone already")]
+    DuplicateName { name: String },
     #[error("conduit id `{id}` is used twice")]
     DuplicateConduit { id: ConduitId },
     #[error("zone `{name}` is not defined")]
     UnknownZone {
+        name: String,
+        nearest: Option<String>,
+    },
+    #[error("`{name}` is not a zone under `zones`")]
+    NotAZone {
         name: String,
         nearest: Option<String>,
     },
@@ -116,6 +123,10 @@ pub enum DiagnosticKind {
     InvalidVlan { text: String },
     #[error("hardware address `{text}`: {error}")]
     InvalidMac { text: String, error: MacError },
+    #[error("`{text}` is not an address")]
+    InvalidAddress { text: String },
+    #[error("`{address}` is {what}, not that of one device")]
+    UnfitAddress { address: IpAddr, what: &'static str },
     #[error("service `{text}`: {error}")]
     InvalidService { text: String, error: ServiceError },
 
@@ -133,6 +144,16 @@ pub enum DiagnosticKind {
     NoZones,
     #[error("this `match` entry has no key, so it would match every packet")]
     EmptyEntry,
+    #[error("this device has neither `mac` nor `ip`, so no packet is its own")]
+    EmptyDevice,
+    #[error("two devices have the address {address}")]
+    SharedAddress { address: String },
+    #[error("{address} lies in no prefix of zone `{zone}`")]
+    OutsideZone { address: IpAddr, zone: ZoneName },
+    #[error("zone `{zone}` claims {prefix}, the address of a device of another zone")]
+    ClaimedAddress { zone: ZoneName, prefix: IpNet },
+    #[error("device `{device}` has only a `mac`, which tells of no packet that goes there")]
+    UnreachableDevice { device: ZoneName },
     #[error("traffic from the router to itself is never judged")]
     SelfToSelf,
     #[error("zone `{zone}` is told apart by `mac` only, which tells of no packet that goes there")]
@@ -165,6 +186,14 @@ pub enum DiagnosticKind {
     },
     #[error("packets of interface `{name}` have no Ethernet header, and XDP takes frames only")]
     NoEthernet { name: String },
+    #[error(
+        "packets of interface `{interface}` have no hardware address, and device `{device}` \
+         is known by its `mac`"
+    )]
+    NoHardwareAddress {
+        device: ZoneName,
+        interface: InterfaceName,
+    },
     #[error("interface `{name}` is {what}, where this build cannot put programs")]
     UnsupportedInterface { name: String, what: &'static str },
     #[error("`{name}` is VLAN {device} already: VLAN {vlan} in it makes more than two tags")]
@@ -236,6 +265,8 @@ pub enum Shape {
 pub enum NameOf {
     /// A zone.
     Zone,
+    /// A device.
+    Device,
     /// A conduit.
     Conduit,
     /// A service.
@@ -271,6 +302,7 @@ impl fmt::Display for NameOf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Zone => "a zone name",
+            Self::Device => "a device name",
             Self::Conduit => "a conduit id",
             Self::Service => "a service name",
             Self::Interface => "an interface name",

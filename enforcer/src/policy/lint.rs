@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::ast::{Ast, ServiceRef};
 use super::diagnostic::{Diagnostic, DiagnosticKind};
-use super::model::{Action, Conduit, Endpoints, Zone, ZoneRef};
+use super::model::{Action, Endpoints, Policy, Zone, ZoneRef};
 use super::service::{IcmpFamily, Service};
 
 /// Failsafe entries that any interface may use.
@@ -17,11 +17,11 @@ pub fn failsafe(ast: &Ast<'_>) -> impl Iterator<Item = Diagnostic> {
 }
 
 /// Conduits from one zone to another that allow redirects by their type.
-pub fn redirects(conduits: &[Conduit]) -> impl Iterator<Item = Diagnostic> {
-    let moot = conduits.iter().filter(|conduit| {
+pub fn redirects(policy: &Policy) -> impl Iterator<Item = Diagnostic> {
+    let moot = policy.conduits.iter().filter(|conduit| {
         let mut services = conduit.services.iter();
         conduit.action == Action::Allow
-            && joins_zones(&conduit.from, &conduit.to)
+            && joins_zones(policy, &conduit.from, &conduit.to)
             && services.any(|service| {
                 matches!(
                     service,
@@ -37,9 +37,9 @@ pub fn redirects(conduits: &[Conduit]) -> impl Iterator<Item = Diagnostic> {
 }
 
 /// Whether some zone is joined to another, neither being the router.
-fn joins_zones(from: &Endpoints, to: &Endpoints) -> bool {
+fn joins_zones(policy: &Policy, from: &Endpoints, to: &Endpoints) -> bool {
     let others = |side: &Endpoints| -> Vec<ZoneRef> {
-        let zones = side.zones.iter().copied();
+        let zones = side.zones.iter().map(|zone| policy.home(*zone));
         zones.filter(|zone| *zone != ZoneRef::SelfZone).collect()
     };
     let (from_zones, to_zones) = (others(from), others(to));
@@ -65,9 +65,15 @@ pub fn unused(ast: &Ast<'_>, zones: &[Zone]) -> Vec<Diagnostic> {
     let named: HashSet<&str> = sides.map(|name| name.value).collect();
     let mut findings = Vec::new();
     if !named.contains("any") {
-        let unused = zones
-            .iter()
-            .filter(|zone| !named.contains(zone.name.as_str()));
+        // What names a device names a member of its zone.
+        let is_named = |zone: &Zone| named.contains(zone.name.as_str());
+        let devices = zones.iter().filter(|zone| is_named(zone));
+        let homes = devices.filter_map(|zone| Some(zone.device.as_ref()?.zone));
+        let homes: HashSet<usize> = homes.collect();
+        let unused = zones.iter().enumerate().filter(|(index, zone)| {
+            zone.device.is_none() && !is_named(zone) && !homes.contains(index)
+        });
+        let unused = unused.map(|(_, zone)| zone);
         findings.extend(unused.map(|zone| {
             Diagnostic::new(
                 DiagnosticKind::UnusedZone {

@@ -9,6 +9,7 @@
 
 mod ast;
 mod bound;
+mod device;
 pub mod diagnostic;
 pub mod duration;
 pub mod essential;
@@ -18,6 +19,7 @@ pub mod limits;
 mod lint;
 pub mod mac;
 mod measures;
+mod members;
 pub mod model;
 pub mod names;
 pub mod overlap;
@@ -71,7 +73,7 @@ fn read(source: &Source, findings: &mut Vec<Diagnostic>) -> Option<Policy> {
     findings.extend(overlaps(&policy.zones));
     findings.extend(reach::unreachable(&policy));
     findings.extend(lint::failsafe(&ast));
-    findings.extend(lint::redirects(&policy.conduits));
+    findings.extend(lint::redirects(&policy));
     findings.extend(bound::kept(&policy.zones));
     if valid {
         findings.extend(lint::unused(&ast, &policy.zones));

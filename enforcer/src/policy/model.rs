@@ -7,6 +7,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use super::device::Device;
 pub use super::essential::Essential;
 pub use super::limits::{Idle, Limits};
 use super::mac::Mac;
@@ -24,7 +25,8 @@ pub struct Policy {
     pub defaults: Defaults,
     /// Where programs are attached otherwise than by default, if it is said.
     pub interfaces: BTreeMap<InterfaceName, Option<Hook>>,
-    /// In the order of the file; a [`ZoneRef::Zone`] indexes this list.
+    /// In the order of the file, devices behind the zones; a [`ZoneRef::Zone`]
+    /// indexes this list.
     pub zones: Vec<Zone>,
     /// Flows to the router that pass whatever the conduits say.
     pub failsafe: Vec<Failsafe>,
@@ -66,15 +68,19 @@ pub enum Hook {
     Tc,
 }
 
-/// Members with one trust level.
+/// Members with one trust level; or one named member of such a zone, which
+/// takes over how that zone is treated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Zone {
     /// Unique in the policy.
     pub name: ZoneName,
     /// Free text.
     pub description: Option<String>,
-    /// A packet belongs to the zone when one of these matches it.
+    /// A packet belongs to the zone when one of these matches it. A device has
+    /// none.
     pub entries: Vec<ZoneEntry>,
+    /// What makes it a device.
+    pub device: Option<Device>,
     /// Traffic inside the zone that no conduit decides.
     pub intra_zone: Action,
     /// The mode of what is dropped on the way from or to the zone, as far as no
@@ -202,10 +208,20 @@ impl Policy {
         self
     }
 
+    /// The zone that a device is a member of; all else is a zone itself.
+    pub fn home(&self, zone: ZoneRef) -> ZoneRef {
+        let ZoneRef::Zone(index) = zone else {
+            return zone;
+        };
+        let device = self.zones[index].device.as_ref();
+        device.map_or(zone, |device| ZoneRef::Zone(device.zone))
+    }
+
     /// The zones and conduits of another mode than the policy as a whole.
     pub fn mode_exceptions(&self) -> Vec<String> {
         let is_other = |mode: Option<Mode>| mode.is_some_and(|mode| mode != self.defaults.mode);
-        let zones = self.zones.iter().filter(|zone| is_other(zone.mode));
+        let zones = self.zones.iter().filter(|zone| zone.device.is_none());
+        let zones = zones.filter(|zone| is_other(zone.mode));
         let zones = zones.map(|zone| format!("zone {}", zone.name));
         let conduits = self.conduits.iter();
         let conduits = conduits.filter(|conduit| is_other(conduit.mode));
@@ -219,26 +235,6 @@ impl Conduit {
     /// open only when asked for.
     pub fn logs(&self) -> bool {
         self.log.unwrap_or(self.action != Action::Allow)
-    }
-
-    /// Whether the conduit speaks of traffic from `from` to `to`.
-    ///
-    /// `any` never joins a zone to itself, so traffic inside a zone is covered
-    /// only when both sides name the zone.
-    pub fn covers(&self, from: ZoneRef, to: ZoneRef) -> bool {
-        let named = self.from.names(from) && self.to.names(to);
-        let by_any = from != to && self.from.includes(from) && self.to.includes(to);
-        named || by_any
-    }
-}
-
-impl Endpoints {
-    fn names(&self, zone: ZoneRef) -> bool {
-        self.zones.contains(&zone)
-    }
-
-    fn includes(&self, zone: ZoneRef) -> bool {
-        self.names(zone) || self.any && matches!(zone, ZoneRef::Zone(_))
     }
 }
 
@@ -305,51 +301,6 @@ mod tests {
         for (text, want) in cases {
             let want = want.map(|(outer, inner)| Vlan { outer, inner });
             assert_eq!(text.parse(), want, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn any_never_joins_a_zone_to_itself() {
-        let any = || Endpoints {
-            any: true,
-            zones: vec![],
-        };
-        let named = |zones: &[ZoneRef]| Endpoints {
-            any: false,
-            zones: zones.to_vec(),
-        };
-        let [a, b] = [ZoneRef::Zone(0), ZoneRef::Zone(1)];
-        let cases = [
-            (any(), any(), a, b, true),
-            (any(), any(), a, a, false),
-            (any(), named(&[a]), a, a, false),
-            (named(&[a]), named(&[a]), a, a, true),
-            (
-                any(),
-                named(&[ZoneRef::SelfZone]),
-                a,
-                ZoneRef::SelfZone,
-                true,
-            ),
-            (any(), any(), ZoneRef::SelfZone, a, false),
-            (any(), any(), ZoneRef::Unknown, a, false),
-        ];
-        for (from, to, source, destination, want) in cases {
-            let conduit = Conduit {
-                id: ConduitId::new("C").unwrap(),
-                from,
-                to,
-                services: vec![Service::Any],
-                action: Action::Allow,
-                priority: 0,
-                mode: None,
-                rate: None,
-                log: None,
-                reason: None,
-                owner: None,
-                span: Span::default(),
-            };
-            assert_eq!(conduit.covers(source, destination), want, "{conduit:?}");
         }
     }
 }

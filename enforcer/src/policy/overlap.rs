@@ -242,6 +242,7 @@ mod tests {
             name: ZoneName::new(name).unwrap(),
             description: None,
             entries: entries.iter().map(|entry| parse(entry)).collect(),
+            device: None,
             intra_zone: Action::Allow,
             mode: None,
             essential_off: std::collections::BTreeSet::new(),

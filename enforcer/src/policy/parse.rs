@@ -19,6 +19,7 @@ const POLICY: Section = Section {
         "defaults",
         "interfaces",
         "zones",
+        "devices",
         "services",
         "failsafe",
         "conduits",
@@ -113,6 +114,10 @@ impl Reader {
             ast.zones.push(self.zone(key, node));
         }
         ast.no_zones = zones.filter(|node| node.is_empty()).map(|node| node.span);
+        let expected = "a mapping from device names to `{ zone: …, ip: … }`";
+        for (key, node) in self.named(fields.get("devices"), expected) {
+            ast.devices.extend(self.device(key, node));
+        }
         let expected = "a mapping from service names to lists such as `[tcp/443]`";
         for (key, node) in self.named(fields.get("services"), expected) {
             ast.services.push(self.named_service(key, node));

@@ -14,7 +14,6 @@ use super::yaml::{Key, Node, Value};
 /// Keys of the language that this build would not act on.
 const LATER: &[&str] = &[
     "anti_spoof",
-    "devices",
     "dns",
     "expires",
     "fastpath",

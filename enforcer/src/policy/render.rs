@@ -190,7 +190,7 @@ p.yaml: 1 error
                 "end_line": 2, "end_column": 6, "related": null,
                 "message": "`zonen` is not a key of the policy",
                 "help": "did you mean `zones`? allowed: version, name, defaults, interfaces, \
-                         zones, services, failsafe, conduits, limits",
+                         zones, devices, services, failsafe, conduits, limits",
             },
         ]);
         assert_eq!(found.to_json(&source), want);

@@ -16,13 +16,13 @@ use super::service::{self, Service};
 use super::source::Span;
 use super::suggest;
 
-/// The most zones that a policy may define.
+/// The most zones that a policy may define, devices included.
 pub const MAX_ZONES: usize = 1000;
 /// The most failsafe entries that a policy may have.
 pub const MAX_FAILSAFE: usize = 16;
 
 /// Names that mean something without being defined.
-const BUILT_IN_ZONES: [&str; 3] = ["self", "unknown", "any"];
+pub(super) const BUILT_IN_ZONES: [&str; 3] = ["self", "unknown", "any"];
 
 /// Resolves a policy; what is wrong is left out and reported.
 pub fn resolve(ast: &Ast<'_>, findings: &mut Vec<Diagnostic>) -> Policy {
@@ -31,7 +31,9 @@ pub fn resolve(ast: &Ast<'_>, findings: &mut Vec<Diagnostic>) -> Policy {
         zones: HashMap::new(),
         services: HashMap::new(),
     };
-    let zones = resolver.define_zones(ast);
+    let mut zones = resolver.define_zones(ast);
+    let devices = resolver.define_devices(ast, &zones);
+    zones.extend(devices);
     resolver.define_services(ast);
     let failsafe = ast
         .failsafe
@@ -60,10 +62,11 @@ pub fn resolve(ast: &Ast<'_>, findings: &mut Vec<Diagnostic>) -> Policy {
     }
 }
 
-struct Resolver<'n, 'f> {
-    findings: &'f mut Vec<Diagnostic>,
-    /// Every name under `zones`; `None` when there is something wrong with it.
-    zones: HashMap<&'n str, Option<usize>>,
+pub(super) struct Resolver<'n, 'f> {
+    pub(super) findings: &'f mut Vec<Diagnostic>,
+    /// Every name of a zone or device; `None` when there is something wrong with
+    /// it.
+    pub(super) zones: HashMap<&'n str, Option<usize>>,
     services: HashMap<&'n str, &'n [Service]>,
 }
 
@@ -109,6 +112,7 @@ impl<'n> Resolver<'n, '_> {
                 name,
                 description: zone.description.map(str::to_owned),
                 entries: entries.collect(),
+                device: None,
                 intra_zone: zone.intra_zone.or(default).unwrap_or(Action::Allow),
                 mode: zone.mode,
                 essential_off: zone.essential_off.iter().copied().collect(),
@@ -234,18 +238,22 @@ impl<'n> Resolver<'n, '_> {
 
     /// The name that was meant; not asked for any more once there are more
     /// findings than are shown, because it compares with every name.
-    fn nearest<'c>(&self, name: &str, known: impl Iterator<Item = &'c str>) -> Option<String> {
+    pub(super) fn nearest<'c>(
+        &self,
+        name: &str,
+        known: impl Iterator<Item = &'c str>,
+    ) -> Option<String> {
         if self.findings.len() > MAX_RENDERED {
             return None;
         }
         suggest::nearest(name, known).map(str::to_owned)
     }
 
-    fn too_many(&mut self, what: &'static str, found: usize, limit: usize, span: Span) {
+    pub(super) fn too_many(&mut self, what: &'static str, found: usize, limit: usize, span: Span) {
         self.report(DiagnosticKind::TooMany { what, found, limit }, span);
     }
 
-    fn report(&mut self, kind: DiagnosticKind, span: Span) {
+    pub(super) fn report(&mut self, kind: DiagnosticKind, span: Span) {
         self.findings.push(Diagnostic::new(kind, span));
     }
 }

@@ -87,6 +87,17 @@ pub fn missing(key: &str) -> String {
     format!("add it, for example `{example}`")
 }
 
+/// For what is no address: one that was written as a prefix.
+pub fn address(text: &str) -> Option<String> {
+    let (address, length) = text.split_once('/')?;
+    let address: IpAddr = address.parse().ok()?;
+    let full = IpNet::from(address).prefix_len().to_string();
+    Some(match length == full {
+        true => format!("write the address without its length: `{address}`"),
+        false => "a device has single addresses; prefixes belong to the `match` of a zone".into(),
+    })
+}
+
 pub fn zone(name: &str, nearest: Option<&str>) -> String {
     let address = name.split('/').next().unwrap_or(name);
     if address.parse::<IpAddr>().is_ok() {

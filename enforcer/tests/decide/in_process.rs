@@ -74,8 +74,8 @@ impl<'w> InProcess<'w> {
         let ends = decide::ends(&self.image, question);
         if facts.flags & Facts::LATER != 0 {
             let source = ends.source.zone;
-            let reason = match source.is_spoofed() {
-                true => DropReason::SPOOFED_SOURCE,
+            let reason = match source.is_refused() {
+                true => source.refusal(),
                 false => DropReason::FRAGMENT_ORPHAN,
             };
             return Err(Dropped::early(source.zone(), reason));

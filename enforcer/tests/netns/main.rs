@@ -15,6 +15,7 @@ mod counters;
 mod crash;
 mod daemon;
 mod detach;
+mod devices;
 mod doctor;
 mod either;
 mod events;

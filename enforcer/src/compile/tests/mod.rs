@@ -1,6 +1,7 @@
 //! Policies as text, compiled, and what the tables then say.
 
 mod conduits;
+mod devices;
 mod equals;
 mod images;
 mod links;
@@ -10,10 +11,11 @@ mod zones;
 
 use std::net::IpAddr;
 
-use enforcer_common::cell::{AddressClass, Cell, Pair};
+use enforcer_common::cell::{AddressClass, Cell, Pair, SourceCell};
 use enforcer_common::essential::Essential;
 use enforcer_common::lookup;
-use enforcer_common::question::Tags;
+use enforcer_common::question::{Mac, Tags};
+use enforcer_common::verdict::DropReason;
 use enforcer_common::zone::ZoneId;
 
 use super::machine::{Address, Interface, VlanDevice};
@@ -123,11 +125,32 @@ impl Compiled {
         lookup::address_class(&self.0, self.class(address))
     }
 
-    /// The source zone, after `!` when the source is forged.
+    /// The source zone whatever the hardware address, after `!` when the source
+    /// is forged.
     fn source(&self, ifindex: u32, vlan: &str, address: &str) -> String {
         let link = self.link(ifindex, vlan);
-        let cell = lookup::zone(&self.0, link.class, self.class(address));
-        let mark = if cell.is_spoofed() { "!" } else { "" };
+        self.shown(lookup::zone(&self.0, link.class, self.class(address)))
+    }
+
+    /// The source zone of frames from 02:00:00:00:00 and this byte.
+    fn source_of(&self, mac: u8, ifindex: u32, vlan: &str, address: &str) -> String {
+        let (link, mac) = (self.link(ifindex, vlan), Mac::of([2, 0, 0, 0, 0, mac]));
+        self.shown(lookup::source(
+            &self.0,
+            link.class,
+            self.class(address),
+            &mac,
+        ))
+    }
+
+    /// The zone, after `!` when the source is forged, and after `?` when it
+    /// violates a binding.
+    fn shown(&self, cell: SourceCell) -> String {
+        let mark = match cell.is_refused().then(|| cell.refusal()) {
+            None => "",
+            Some(DropReason::SPOOFED_SOURCE) => "!",
+            Some(_) => "?",
+        };
         format!("{mark}{}", self.0.zones[&cell.zone().0])
     }
 

@@ -1,6 +1,7 @@
 //! Random policies and packets, the same for the same seed.
 
 mod addresses;
+mod devices;
 mod edges;
 mod errors;
 pub mod frames;

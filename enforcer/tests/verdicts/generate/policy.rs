@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::Rng;
 use super::addresses::prefix;
+use super::devices::devices;
 use super::terms::{self, mode};
 
 const ZONES: [&str; 7] = ["office", "plant", "cameras", "dmz", "guests", "wan", "mgmt"];
@@ -14,7 +15,7 @@ const INTERFACES: [&str; 4] = ["lan0", "lan1", "lan2", "wan0"];
 /// Outer tags, and pairs of outer and inner ones.
 const VLANS: [&str; 6] = ["10", "20", "4094", "10.20", "20.10", "10.10"];
 /// Hardware addresses of stations.
-const MACS: [&str; 5] = [
+pub const MACS: [&str; 5] = [
     "02:00:00:00:00:09",
     "02:00:00:00:00:0a",
     "02:00:00:00:01:09",
@@ -51,6 +52,7 @@ pub struct Draft {
     defaults: String,
     /// The `match` entries of each zone, and the rest of its keys.
     zones: Vec<(String, String)>,
+    devices: Vec<String>,
     services: Vec<String>,
     failsafes: Vec<String>,
     conduits: Vec<String>,
@@ -71,6 +73,8 @@ struct Parts {
     has_macs: bool,
     /// Whether zones turn essential protocols off.
     turns_off: bool,
+    /// The names of devices, and whether they have addresses.
+    devices: Vec<(&'static str, bool)>,
 }
 
 impl Draft {
@@ -88,6 +92,15 @@ impl Draft {
         let zones = (0..parts.zones.len())
             .map(|index| parts.zone(rng, index))
             .collect();
+        let devices = devices(rng, parts.zones.len(), &parts.claims);
+        parts.devices = devices
+            .iter()
+            .map(|device| (device.name, device.has_address))
+            .collect();
+        let devices = devices
+            .iter()
+            .map(|device| device.text(&parts.zones))
+            .collect();
         let services = parts
             .named_services
             .iter()
@@ -99,6 +112,7 @@ impl Draft {
             parts,
             defaults,
             zones,
+            devices,
             services,
             failsafes,
             conduits: Vec::new(),
@@ -147,6 +161,7 @@ impl Draft {
                 &format!("  {name}: {{ match: [{entries}]{rest} }}"),
             );
         }
+        section(&mut text, "devices", &self.devices);
         section(&mut text, "services", &self.services);
         let items = |items: &[String]| {
             items
@@ -185,6 +200,7 @@ impl Parts {
             claims: BTreeMap::new(),
             has_macs: rng.percent(40),
             turns_off: rng.percent(30),
+            devices: Vec::new(),
         }
     }
 
@@ -272,6 +288,7 @@ impl Parts {
     fn conduit(&self, rng: &mut Rng) -> String {
         let mut names = self.zones.clone();
         names.extend(["any", "unknown"]);
+        names.extend(self.devices.iter().map(|(name, _)| name));
         let from = if rng.percent(10) {
             vec!["self"]
         } else {
@@ -280,6 +297,8 @@ impl Parts {
         if from != ["self"] {
             names.extend(["self", "self"]);
         }
+        let unreachable = |name: &&str| self.devices.contains(&(name, false));
+        names.retain(|name| !unreachable(name));
         let to = rng.some(&names, 3);
         let services = match rng.percent(25) {
             true => "any".to_owned(),

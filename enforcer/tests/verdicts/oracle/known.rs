@@ -5,7 +5,7 @@ use enforcer::policy::model::ZoneRef;
 
 use super::flows::{History, Opening, Side};
 use super::quote::Quote;
-use super::zones::{Link, source_zone};
+use super::zones::{Link, Refused, source_zone};
 use super::{Allowed, Expected, Router, pass};
 
 impl Router<'_> {
@@ -56,8 +56,10 @@ impl Router<'_> {
     /// The drop of a fragment that does not follow what came before.
     pub(super) fn unfollowed(&self, packet: &Opening, reason: &'static str) -> Expected {
         match source_zone(self.policy, self.world, self.link(packet), packet.source) {
-            Err(zone) if reason == "fragment-orphan" => self.dropped("spoofed-source", zone, None),
-            Ok(zone) | Err(zone) => self.dropped(reason, zone, None),
+            Err(refused) if reason == "fragment-orphan" => {
+                self.dropped(refused.reason, refused.zone, None)
+            }
+            Ok(zone) | Err(Refused { zone, .. }) => self.dropped(reason, zone, None),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What has to happen to a packet at the ingress hook, read from the policy
 //! itself: slow, obvious, and independent of the tables it is compiled to.
 
+mod devices;
 pub mod flows;
 pub mod fragments;
 mod known;
@@ -16,6 +17,7 @@ use enforcer::policy::Policy;
 use enforcer::policy::model::ZoneRef;
 
 use crate::world::{Route, World};
+use devices::are_between_zones;
 pub use flows::History;
 use flows::Opening;
 use fragments::Part;
@@ -218,7 +220,7 @@ impl Router<'_> {
             .unwrap_or_else(|| zone_by_route(self.policy, self.world, source, destination));
         let mut verdict = Verdict::of(self.policy, &packet.content, from, to);
         let stays_on_link = is_link_local(source) || is_link_local(destination);
-        let is_between_zones = from != to && from != ZoneRef::SelfZone && to != ZoneRef::SelfZone;
+        let is_between_zones = are_between_zones(self.policy, from, to);
         if verdict.passes && stays_on_link && is_between_zones {
             return Err(self.dropped("link-local", from, Some(to)));
         }
@@ -241,7 +243,7 @@ impl Router<'_> {
     /// The source zone, or the drop of a forged source.
     fn source(&self, packet: &Opening) -> Result<ZoneRef, Expected> {
         let zone = source_zone(self.policy, self.world, self.link(packet), packet.source);
-        zone.map_err(|zone| self.dropped("spoofed-source", zone, None))
+        zone.map_err(|refused| self.dropped(refused.reason, refused.zone, None))
     }
 
     fn link(&self, packet: &Opening) -> Link<'_> {

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use enforcer::policy::Policy;
 use enforcer::policy::model::{Conduit, Mode, Rate, RatePer, RateUnit, ZoneRef};
 
+use super::devices::home;
+
 /// Drop reasons that zones and conduits in audit mode are about.
 const OF_POLICY: [&str; 7] = [
     "no-conduit",
@@ -45,7 +47,7 @@ pub fn lets_pass(policy: &Policy, reason: &str, ends: [Option<ZoneRef>; 2]) -> b
 }
 
 fn zone_mode(policy: &Policy, zone: ZoneRef) -> Option<Mode> {
-    match zone {
+    match home(policy, zone) {
         ZoneRef::Zone(index) => policy.zones[index].mode,
         ZoneRef::SelfZone | ZoneRef::Unknown => None,
     }

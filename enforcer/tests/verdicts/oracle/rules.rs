@@ -5,6 +5,7 @@ use enforcer::policy::Policy;
 use enforcer::policy::model::{Action, Conduit, Endpoints, Mode, Rate, ZoneRef};
 use enforcer::policy::service::{IcmpFamily, Service, Transport as PortProtocol};
 
+use super::devices::{are_between_zones, home};
 use super::modes::mode;
 use super::packet::{ICMP, ICMPV6, SCTP, TCP, Transport, UDP};
 
@@ -45,10 +46,10 @@ impl Verdict {
         let deciding = policy
             .conduits
             .iter()
-            .filter(|conduit| joins(conduit, from, to))
+            .filter(|conduit| joins(policy, conduit, from, to))
             .filter(|conduit| {
                 // Redirects never pass from one zone to another.
-                let is_between = from != to && from != ZoneRef::SelfZone && to != ZoneRef::SelfZone;
+                let is_between = are_between_zones(policy, from, to);
                 !(is_between && is_redirect(content) && conduit.action == Action::Allow)
             })
             .filter(|conduit| {
@@ -108,19 +109,24 @@ fn terms(conduit: &Conduit, is_audited: bool) -> Option<Terms> {
 
 /// What happens between two zones where no conduit decides, and its name.
 fn default_action(policy: &Policy, from: ZoneRef, to: ZoneRef) -> (Action, &'static str) {
-    match from {
-        ZoneRef::Zone(index) if from == to => (policy.zones[index].intra_zone, "intra-zone"),
+    match home(policy, from) {
+        ZoneRef::Zone(index) if home(policy, from) == home(policy, to) => {
+            (policy.zones[index].intra_zone, "intra-zone")
+        }
         ZoneRef::SelfZone => (policy.defaults.self_out, "self-out"),
         _ => (Action::Drop, "no-conduit"),
     }
 }
 
 /// Whether a conduit speaks of traffic from one zone to another. `any` stands
-/// for the zones of the policy, and never joins a zone to itself.
-fn joins(conduit: &Conduit, from: ZoneRef, to: ZoneRef) -> bool {
-    let by_name = |side: &Endpoints, zone| side.zones.contains(&zone);
+/// for the zones of the policy with their devices, and never joins a zone to itself;
+/// who names a zone names its devices.
+fn joins(policy: &Policy, conduit: &Conduit, from: ZoneRef, to: ZoneRef) -> bool {
+    let by_name = |side: &Endpoints, zone| {
+        side.zones.contains(&zone) || side.zones.contains(&home(policy, zone))
+    };
     let by_any = |side: &Endpoints, zone| side.any && matches!(zone, ZoneRef::Zone(_));
-    if from == to {
+    if home(policy, from) == home(policy, to) {
         return by_name(&conduit.from, from) && by_name(&conduit.to, to);
     }
     (by_name(&conduit.from, from) || by_any(&conduit.from, from))

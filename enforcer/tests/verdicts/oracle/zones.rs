@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use enforcer::policy::model::{Policy, ZoneRef};
+use enforcer::policy::model::{self, Policy, ZoneEntry, ZoneRef};
 use ipnet::IpNet;
 
+use super::devices;
 use super::packet::Vlan;
 use crate::world::{Route, World};
 
@@ -18,28 +19,41 @@ pub struct Link<'a> {
     pub mac: Option<[u8; 6]>,
 }
 
-/// One combination of the keys of a `match` entry.
+/// One combination of the keys of a `match` entry, or of what makes a device.
 #[derive(Clone, Copy, Debug)]
-struct Claim<'a> {
-    zone: usize,
-    prefix: Option<IpNet>,
-    vlan: Option<Vlan>,
-    mac: Option<[u8; 6]>,
-    interface: Option<&'a str>,
+pub struct Claim<'a> {
+    pub zone: usize,
+    pub is_device: bool,
+    pub prefix: Option<IpNet>,
+    pub vlan: Option<Vlan>,
+    pub mac: Option<[u8; 6]>,
+    pub interface: Option<&'a str>,
 }
 
-/// How much a claim says: hardware address, then prefix length, then VLAN, then
-/// interface.
-type Rank = (bool, Option<u8>, bool, bool);
+/// A source that nothing comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The zone that it is counted for.
+    pub zone: ZoneRef,
+    pub reason: &'static str,
+}
 
-/// The source zone; as an error, where the source cannot come from the link,
-/// the zone that it is counted for.
+/// How much a claim says: device, then hardware address, then prefix length,
+/// then VLAN, then interface.
+type Rank = (bool, bool, Option<u8>, bool, bool);
+
+/// The source zone, unless the source cannot come from the link, or violates a
+/// binding. Where the hardware address is left out, bindings are, too.
 pub fn source_zone(
     policy: &Policy,
     world: &World,
     link: Link<'_>,
     source: IpAddr,
-) -> Result<ZoneRef, ZoneRef> {
+) -> Result<ZoneRef, Refused> {
+    let spoofed = |zone| Refused {
+        zone,
+        reason: "spoofed-source",
+    };
     let never = world.is_router(source)
         || source.is_loopback()
         || source.is_unspecified()
@@ -48,9 +62,16 @@ pub fn source_zone(
         // Forged, whatever the hardware address.
         let link = Link { mac: None, ..link };
         let zone = zone_on(policy, link, source);
-        return Err(zone.unwrap_or_else(|zone| zone));
+        return Err(spoofed(zone.unwrap_or_else(|zone| zone)));
     }
-    zone_on(policy, link, source)
+    let zone = zone_on(policy, link, source).map_err(spoofed)?;
+    match devices::is_violation(policy, link, source) {
+        true => Err(Refused {
+            zone,
+            reason: "binding-violated",
+        }),
+        false => Ok(zone),
+    }
 }
 
 /// The zone of a link, whatever the address.
@@ -169,13 +190,14 @@ fn is_group_prefix(prefix: &IpNet) -> bool {
 impl Claim<'_> {
     /// Whether interface and VLAN, where given, are those of the link.
     fn is_on(&self, link: Link<'_>) -> bool {
-        self.interface
-            .is_none_or(|name| link.interface == Some(name))
+        let interface = self.interface;
+        interface.is_none_or(|name| link.interface == Some(name))
             && self.vlan.is_none_or(|vlan| vlan == link.vlan)
     }
 
     fn rank(&self) -> Rank {
         (
+            self.is_device,
             self.mac.is_some(),
             self.prefix.map(|prefix| prefix.prefix_len()),
             self.vlan.is_some(),
@@ -193,6 +215,9 @@ fn best<'a>(claims: impl Iterator<Item = Claim<'a>>) -> ZoneRef {
 
 /// The zone that all claims agree on.
 fn only_zone(claims: &[Claim<'_>]) -> Option<ZoneRef> {
+    if let Some(device) = claims.iter().find(|claim| claim.is_device) {
+        return Some(ZoneRef::Zone(device.zone));
+    }
     let first = claims.first()?.zone;
     claims
         .iter()
@@ -210,9 +235,9 @@ fn longest(policy: &Policy, wanted: impl Fn(&IpNet) -> bool) -> Vec<Claim<'_>> {
         .collect()
 }
 
-/// Every combination of keys of every entry.
+/// Every combination of keys of every entry and device.
 fn claims(policy: &Policy) -> std::vec::IntoIter<Claim<'_>> {
-    let mut claims = Vec::new();
+    let mut claims = devices::claims(policy);
     for (zone, definition) in policy.zones.iter().enumerate() {
         for entry in &definition.entries {
             for interface in each(entry.interfaces.iter().map(|name| name.as_str())) {
@@ -221,13 +246,11 @@ fn claims(policy: &Policy) -> std::vec::IntoIter<Claim<'_>> {
                         claims.extend(each(entry.prefixes.iter().copied()).into_iter().map(
                             |prefix| Claim {
                                 zone,
+                                is_device: false,
                                 prefix,
                                 interface,
                                 mac,
-                                vlan: vlan.map(|vlan| Vlan {
-                                    outer: vlan.outer,
-                                    inner: vlan.inner,
-                                }),
+                                vlan: vlan.map(self::vlan),
                             },
                         ));
                     }
@@ -238,8 +261,23 @@ fn claims(policy: &Policy) -> std::vec::IntoIter<Claim<'_>> {
     claims.into_iter()
 }
 
+/// Whether interface and VLAN of an entry are those of a link.
+pub fn is_on(entry: &ZoneEntry, link: Link<'_>) -> bool {
+    let mut interfaces = entry.interfaces.iter();
+    let mut vlans = entry.vlans.iter();
+    (entry.interfaces.is_empty() || interfaces.any(|name| link.interface == Some(name.as_str())))
+        && (entry.vlans.is_empty() || vlans.any(|own| vlan(own) == link.vlan))
+}
+
+pub fn vlan(vlan: &model::Vlan) -> Vlan {
+    Vlan {
+        outer: vlan.outer,
+        inner: vlan.inner,
+    }
+}
+
 /// Each value of a key; one `None` when the key is absent.
-fn each<T>(values: impl Iterator<Item = T>) -> Vec<Option<T>> {
+pub fn each<T>(values: impl Iterator<Item = T>) -> Vec<Option<T>> {
     let values: Vec<Option<T>> = values.map(Some).collect();
     if values.is_empty() {
         vec![None]

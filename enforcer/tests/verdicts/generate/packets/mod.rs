@@ -16,7 +16,7 @@ use super::sequel::{answer, tags};
 use super::services::{self, Aim};
 use super::{Rng, edges};
 use crate::oracle::packet::Vlan;
-use crate::oracle::zones::{Link, source_zone, zone_by_address, zone_by_route};
+use crate::oracle::zones::{Link, Refused, source_zone, zone_by_address, zone_by_route};
 use crate::oracle::{Expected, History, judge};
 use crate::world::{Route, SPARE, World};
 
@@ -208,7 +208,7 @@ impl<'a> Packets<'a> {
         place
     }
 
-    fn source_zone(&self, place: Place, source: IpAddr) -> Result<ZoneRef, ZoneRef> {
+    fn source_zone(&self, place: Place, source: IpAddr) -> Result<ZoneRef, Refused> {
         let link = Link {
             interface: self.world.name(place.ifindex),
             vlan: place.vlan,
@@ -244,13 +244,22 @@ impl<'a> Packets<'a> {
         }
     }
 
-    /// A `match` entry of a zone, or of any zone.
+    /// A `match` entry of a zone, or of any zone; of a device one that says what
+    /// it is known by.
     fn entry(&self, rng: &mut Rng, zone: ZoneRef) -> ZoneEntry {
         let zone = match zone {
             ZoneRef::Zone(index) => &self.policy.zones[index],
             _ => &rng.pick(&self.policy.zones),
         };
-        rng.pick(&zone.entries)
+        let Some(device) = &zone.device else {
+            return rng.pick(&zone.entries);
+        };
+        let mut entry = rng.pick(&self.policy.zones[device.zone].entries);
+        if !device.addresses.is_empty() {
+            entry.prefixes = device.addresses.iter().copied().map(IpNet::from).collect();
+        }
+        entry.macs = device.mac.into_iter().collect();
+        entry
     }
 
     /// An interface and VLAN, usually as an entry of the zone says.
@@ -285,7 +294,10 @@ impl<'a> Packets<'a> {
     /// A hardware address: any that the policy names, or a stranger's.
     fn mac(&self, rng: &mut Rng) -> [u8; 6] {
         let entries = self.policy.zones.iter().flat_map(|zone| &zone.entries);
-        let named: Vec<Mac> = entries.flat_map(|entry| &entry.macs).copied().collect();
+        let devices = self.policy.zones.iter();
+        let devices = devices.filter_map(|zone| zone.device.as_ref()?.mac);
+        let named = entries.flat_map(|entry| &entry.macs).copied();
+        let named: Vec<Mac> = named.chain(devices).collect();
         match named.is_empty() || rng.percent(50) {
             true => STRANGER,
             false => rng.pick(&named).bytes(),
