@@ -296,6 +296,25 @@ fn joined(tables: &impl Tables, ends: &Ends, to: ZoneId) -> Target {
     }
 }
 
+/// The drop of a packet between zones that can hold no flow, where the address
+/// alone tells the other zone: what most of a flood needs. `None` where [`judge`]
+/// has to say.
+#[inline(always)]
+pub fn refused(tables: &impl Tables, question: &Question, ends: &Ends) -> Option<Dropped> {
+    let Target { to, pair } = target(tables, question, ends)?;
+    if !pair.is_stateless() {
+        return None;
+    }
+    let class = lookup::port_class(tables, question.protocol(), question.service);
+    let cell = lookup::cell(tables, pair, class);
+    (!cell.allows()).then(|| by_cell((ends.source.zone.zone(), to), cell))
+}
+
+#[inline(always)]
+fn by_cell(ends: (ZoneId, ZoneId), cell: Cell) -> Dropped {
+    Dropped::by_rule(ends, cell.slot(), cell.reason(), cell.is_quiet())
+}
+
 /// Asks the policy; `target` is what [`target`] said.
 ///
 /// A destination that the tables take for another zone's is `self` when the
@@ -345,12 +364,7 @@ fn concluded(
 ) -> Result<Judgement, Dropped> {
     let from = ends.source.zone.zone();
     if !cell.allows() {
-        return Err(Dropped::by_rule(
-            (from, to),
-            cell.slot(),
-            cell.reason(),
-            cell.is_quiet(),
-        ));
+        return Err(by_cell((from, to), cell));
     }
     if leaves_its_link(question, pair) {
         return Err(Dropped::between(from, to, DropReason::LINK_LOCAL));

@@ -4,38 +4,26 @@ use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use enforcer_common::decide::Dropped;
 use enforcer_common::event::{Budget, Event, Kind};
 use enforcer_common::lookup::Tables;
-use enforcer_common::parse::Facts;
 use enforcer_common::question::Origin;
 use enforcer_common::verdict::DropReason;
 
+use crate::apart;
 use crate::flows::ticks;
-use crate::maps::{Active, BUDGETS, EVENTS};
-use crate::report::Amount;
+use crate::maps::{Active, BUDGETS, EVENTS, Scratch};
 
-/// One packet that something happened to.
-pub struct Happened<'a> {
-    /// The active policy.
-    pub active: &'a Active,
-    /// Its headers.
-    pub facts: &'a Facts,
-    /// Its length.
-    pub amount: &'a Amount,
-}
-
-/// Tells of a packet, unless the budget of this CPU is used up or the ring is
-/// full; `why` says between which zones, by which rule, and the reason.
+/// Tells of the drop in the scratch, unless the budget of this CPU is used up or
+/// the ring is full.
 #[inline(always)]
-pub fn tell(happened: &Happened, kind: Kind, why: &Dropped) {
+pub fn tell(active: &Active, hook: u32, kind: Kind) {
     // In a flood of drops this is all that is done.
-    if takes(happened.active, Budget::EVENTS) {
-        send(happened, kind, why);
+    if takes(active, Budget::EVENTS) {
+        apart::tell(hook, kind);
     }
 }
 
-/// Writes an event to the ring. A function of its own in the kernel: few packets
-/// need it.
-#[inline(never)]
-fn send(happened: &Happened, kind: Kind, why: &Dropped) {
+/// Writes an event to the ring, of the drop in the scratch.
+#[inline(always)]
+pub fn send(active: &Active, kind: Kind, scratch: &Scratch) {
     let Some(mut entry) = EVENTS.reserve(0) else {
         if let Some(budget) = BUDGETS.get_ptr_mut(Budget::EVENTS) {
             // SAFETY: as in `takes`.
@@ -43,11 +31,12 @@ fn send(happened: &Happened, kind: Kind, why: &Dropped) {
         }
         return;
     };
-    let Happened {
-        active,
+    let Scratch {
         facts,
         amount,
-    } = happened;
+        drop: why,
+        ..
+    } = scratch;
     let (question, reason) = (&facts.question, why.reason);
     let is_parsed = !reason.is_of_parser() || kind == Kind::LOG;
     let is_egress = question.place.origin != Origin::WIRE;

@@ -5,47 +5,20 @@ use core::hint::black_box;
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::bpf_jiffies64;
 use enforcer_common::cell::{Cell, Slot};
-use enforcer_common::decide::{self, Dropped, Ends, Judgement, Route, Routes, Target};
+use enforcer_common::decide::{self, Dropped, Ends, Judgement};
 use enforcer_common::flow::{self, Direction, Flow, FlowKey};
-use enforcer_common::lookup::{self, Tables};
+use enforcer_common::lookup::Tables;
 use enforcer_common::parse::Facts;
-use enforcer_common::question::{Origin, Place, Question, Tags};
+use enforcer_common::question::Question;
 use enforcer_common::terms::SourceKey;
 use enforcer_common::verdict::DropReason;
 use enforcer_common::wire::protocol;
 use enforcer_common::zone::ZoneId;
 
-use crate::events::Happened;
-use crate::hooks::Fib;
-use crate::maps::{Active, FLOWS, FLOWS_NEW};
+use crate::apart::{self, Apart, Found};
+use crate::hooks::Hooked;
+use crate::maps::{Active, FLOWS, FLOWS_NEW, Scratch};
 use crate::report::Amount;
-use crate::terms;
-
-/// One packet and all that is known of it.
-pub struct Seen<'a> {
-    /// The active policy.
-    pub active: &'a Active,
-    /// Its headers.
-    pub facts: &'a Facts,
-    /// What the tables say of both ends.
-    pub ends: &'a Ends,
-    /// Its destination zone, where the address tells it.
-    pub target: Option<Target>,
-    /// What it adds to counters.
-    pub amount: &'a Amount,
-}
-
-impl Seen<'_> {
-    /// What does not depend on how the packet is judged.
-    #[inline(always)]
-    fn packet(&self) -> Happened<'_> {
-        Happened {
-            active: self.active,
-            facts: self.facts,
-            amount: self.amount,
-        }
-    }
-}
 
 /// Memory outside the stack for what a packet needs of the flow table.
 #[repr(C)]
@@ -57,19 +30,19 @@ pub struct FlowScratch {
     /// What a flow asked that is judged again.
     pub question: Question,
     /// Whether its initiator sends the packet in hand: 0 or 1.
-    is_initiator: u32,
+    pub is_initiator: u32,
     /// What the tables say of both its ends.
-    ends: Ends,
-    /// Why it must stop.
-    pub drop: Dropped,
+    pub ends: Ends,
     /// What was said of it, where more than that has to be looked at.
     pub judgement: Judgement,
-    /// What lets it pass then.
-    pub slot: Slot,
     /// Whose rate it takes from.
     pub source: SourceKey,
     /// 1 when its terms are met.
     is_met: u32,
+    /// 1 when it has been judged again in this run.
+    pub is_judged_again: u32,
+    /// 1 when the packet in hand can belong to a flow.
+    has_flow: u32,
 }
 
 /// What the flow table says of a packet.
@@ -129,60 +102,97 @@ pub fn established(
 /// Passes what belongs to a flow, asks the policy about the rest and records
 /// the flows that open; returns the slot that lets the packet pass.
 #[inline(always)]
-pub fn pass(seen: &Seen, routes: &Fib, scratch: &mut FlowScratch) -> Result<Slot, Dropped> {
-    let is_stateless = matches!(seen.target, Some(target) if target.pair.is_stateless());
-    let has_flow = seen.facts.is_tracked() && !is_stateless;
-    if has_flow {
-        prepare(seen.facts, scratch);
+pub fn pass(packet: &(impl Hooked + Apart), scratch: &mut Scratch) -> Result<Slot, Dropped> {
+    let hook = packet.hook();
+    scratch.flow.is_met = 0;
+    let mut found = apart::follow(hook);
+    if found == Found::STALE {
+        packet.judge_again();
+        scratch.flow.is_judged_again = 1;
+        found = apart::follow(hook);
     }
+    if found == Found::TERMS {
+        found = apart::meets_terms(hook, false);
+        if found == Found::PASS {
+            scratch.flow.is_met = 1;
+            found = apart::follow(hook);
+        }
+    }
+    if found == Found::NOTHING {
+        found = packet.judge();
+        if found == Found::TERMS {
+            found = apart::meets_terms(hook, true);
+        }
+        if found == Found::PASS && scratch.flow.has_flow != 0 {
+            found = apart::opens(hook);
+        }
+    }
+    if found == Found::PASS {
+        return Ok(scratch.slot);
+    }
+    Err(scratch.drop)
+}
+
+/// Looks for the flow that the packet in the scratch belongs to.
+#[inline(always)]
+pub fn follow(active: &Active, scratch: &mut Scratch) -> Found {
+    let target = decide::target(active, &scratch.facts.question, &scratch.ends);
+    let is_stateless = matches!(target, Some(target) if target.pair.is_stateless());
+    let has_flow = scratch.facts.is_tracked() && !is_stateless;
+    scratch.flow.has_flow = has_flow.into();
+    if !has_flow {
+        return Found::NOTHING;
+    }
+    prepare(&scratch.facts, &mut scratch.flow);
     let scratch = black_box(scratch);
-    if has_flow {
-        scratch.is_met = 0;
-        // Once more when the flow had to be judged again, and when its cell
-        // asked for more.
-        for _ in 0..3 {
-            match known(seen, scratch)? {
-                Known::Flow(_) if scratch.is_met != 0 => return Ok(scratch.slot),
-                Known::Flow(cell) => return Ok(cell.slot()),
-                Known::None => break,
-                Known::OnTerms if terms::meet(&seen.packet(), false, scratch) => scratch.is_met = 1,
-                Known::OnTerms => return Err(scratch.drop),
-                Known::Stale if judge_again(seen.active, routes, seen.facts, scratch) => {}
-                Known::Stale => break,
+    match known(active, scratch) {
+        Known::Flow(cell) => {
+            if scratch.flow.is_met == 0 {
+                scratch.slot = cell.slot();
             }
+            Found::PASS
+        }
+        Known::OnTerms => Found::TERMS,
+        // It may not go on, or a newer policy than this run's has judged it.
+        Known::Stale if scratch.flow.is_judged_again != 0 => Found::NOTHING,
+        Known::Stale => Found::STALE,
+        Known::None => Found::NOTHING,
+    }
+}
+
+/// Asks the policy about the packet in the scratch, which belongs to no flow.
+#[inline(always)]
+pub fn judge(active: &Active, packet: &impl Hooked, scratch: &mut Scratch) -> Found {
+    let routes = packet.routes(scratch);
+    let (question, ends) = (&scratch.facts.question, &scratch.ends);
+    let target = decide::target(active, question, ends);
+    match decide::judge(active, &routes, question, ends, target) {
+        Ok(judgement) => {
+            scratch.flow.judgement = judgement;
+            let judgement = &scratch.flow.judgement;
+            if scratch.flow.has_flow != 0 && is_amid_nothing(active, &scratch.facts, judgement) {
+                scratch.drop = judgement.dropped(DropReason::TCP_NO_FLOW);
+                return Found::DROP;
+            }
+            if !judgement.cell.is_plain() {
+                return Found::TERMS;
+            }
+            scratch.slot = judgement.cell.slot();
+            Found::PASS
+        }
+        Err(drop) => {
+            scratch.drop = drop;
+            Found::DROP
         }
     }
-    let judgement = decide::judge(
-        seen.active,
-        routes,
-        &seen.facts.question,
-        seen.ends,
-        seen.target,
-    )?;
-    if has_flow && is_amid_nothing(seen, &judgement) {
-        return Err(judgement.dropped(DropReason::TCP_NO_FLOW));
-    }
-    let mut slot = judgement.cell.slot();
-    if !judgement.cell.is_plain() {
-        scratch.judgement = judgement;
-        if !terms::meet(&seen.packet(), true, scratch) {
-            return Err(scratch.drop);
-        }
-        slot = scratch.slot;
-    }
-    if has_flow {
-        open(seen, &judgement, scratch)?;
-    }
-    Ok(slot)
 }
 
 /// Whether a packet that belongs to no flow is a TCP segment that opens none
 /// either, and may not be picked up. An audit lets it pass.
 #[inline(always)]
-fn is_amid_nothing(seen: &Seen, judgement: &Judgement) -> bool {
-    let is_mid_stream =
-        seen.facts.question.protocol() == protocol::TCP && !flow::opens_tcp(seen.facts);
-    is_mid_stream && !judgement.cell.is_audit() && ticks() >= seen.active.control.pickup_until
+fn is_amid_nothing(active: &Active, facts: &Facts, judgement: &Judgement) -> bool {
+    let is_mid_stream = facts.question.protocol() == protocol::TCP && !flow::opens_tcp(facts);
+    is_mid_stream && !judgement.cell.is_audit() && ticks() >= active.control.pickup_until
 }
 
 /// Timer ticks since boot.
@@ -194,38 +204,39 @@ pub fn ticks() -> u64 {
 
 /// What the flow table says of the packet whose key lies in the scratch.
 #[inline(always)]
-fn known(seen: &Seen, scratch: &mut FlowScratch) -> Result<Known, Dropped> {
+fn known(active: &Active, scratch: &mut Scratch) -> Known {
+    let (facts, ends, amount) = (&scratch.facts, &scratch.ends, &scratch.amount);
+    let scratch = &mut scratch.flow;
     let key = &scratch.key;
     let (entry, is_established) = match FLOWS.get_ptr_mut(key) {
         Some(entry) => (entry, true),
         None => match FLOWS_NEW.get_ptr_mut(key) {
             Some(entry) => (entry, false),
-            None => return Ok(Known::None),
+            None => return Known::None,
         },
     };
     // SAFETY: the entry stays mapped while the program runs. Other CPUs may
     // write to it, each field whole: at worst a count is lost.
     let entry = unsafe { &mut *entry };
     let now = ticks() as u32;
-    let limits = &seen.active.layout().idle;
+    let limits = &active.layout().idle;
     if entry.is_over(key.protocol, is_established, (now, limits)) {
-        return Ok(Known::None);
+        return Known::None;
     }
     let is_initiator = scratch.entry.initiator_is_low() == entry.initiator_is_low();
-    if !belongs(seen, entry, is_initiator) {
-        return Ok(Known::None);
+    if !belongs(facts, entry, is_initiator) {
+        return Known::None;
     }
-    if entry.generation != seen.active.layout().generation {
+    if entry.generation != active.layout().generation {
         scratch.question = Question::of_flow(key, entry);
         scratch.is_initiator = is_initiator.into();
-        return Ok(Known::Stale);
+        return Known::Stale;
     }
     let side = if is_initiator { entry.from } else { entry.to };
     // Who is told apart by a hardware address was asked as somebody on the link.
-    let asked =
-        |zone| !is_initiator && zone == decide::zone_of_any_mac(seen.active, &seen.ends.source);
-    if side != seen.ends.source.zone.zone() && !asked(side) {
-        return Ok(Known::None);
+    let asked = |zone| !is_initiator && zone == decide::zone_of_any_mac(active, &ends.source);
+    if side != ends.source.zone.zone() && !asked(side) {
+        return Known::None;
     }
     let cell = entry.cell;
     if is_initiator && !cell.is_plain() && scratch.is_met == 0 {
@@ -234,110 +245,32 @@ fn known(seen: &Seen, scratch: &mut FlowScratch) -> Result<Known, Dropped> {
             to: entry.to,
             cell,
         };
-        return Ok(Known::OnTerms);
+        return Known::OnTerms;
     }
     if is_initiator {
-        account(&mut entry.initiator, (seen.facts, seen.amount), now);
-        let is_confirmed = entry.responder.packets != 0 && flow::confirms(seen.facts);
+        account(&mut entry.initiator, (facts, amount), now);
+        let is_confirmed = entry.responder.packets != 0 && flow::confirms(facts);
         // Where there is no room, the flow stays where it is.
         if !is_established && is_confirmed && FLOWS.insert(key, &*entry, BPF_ANY.into()).is_ok() {
             let _ = FLOWS_NEW.remove(key);
         }
-        return Ok(Known::Flow(cell));
+        return Known::Flow(cell);
     }
-    account(&mut entry.responder, (seen.facts, seen.amount), now);
-    Ok(Known::Flow(cell))
+    account(&mut entry.responder, (facts, amount), now);
+    Known::Flow(cell)
 }
 
 /// Whether the packet goes on with the flow, rather than opening another one
 /// with the same addresses and ports.
 #[inline(always)]
-fn belongs(seen: &Seen, entry: &Flow, is_initiator: bool) -> bool {
+fn belongs(facts: &Facts, entry: &Flow, is_initiator: bool) -> bool {
     if !is_initiator {
-        return flow::is_answer(seen.facts);
+        return flow::is_answer(facts);
     }
-    let is_reopened = seen.facts.question.protocol() == protocol::TCP
-        && flow::opens_tcp(seen.facts)
+    let is_reopened = facts.question.protocol() == protocol::TCP
+        && flow::opens_tcp(facts)
         && entry.is_tcp_closed();
-    flow::continues(seen.facts) && !is_reopened
-}
-
-/// Asks the active policy about a flow that an older one judged, and writes
-/// down what it says; false when the flow may not go on.
-///
-/// Such a flow is none for as long as this policy holds. Its entry stays, so
-/// that connections outlive a policy that is taken back.
-///
-/// A function of its own in the kernel: after each apply it runs once a flow.
-#[inline(never)]
-pub fn judge_again(
-    active: &Active,
-    routes: &Fib,
-    facts: &Facts,
-    scratch: &mut FlowScratch,
-) -> bool {
-    if !lookup::is_listed(active, scratch.question.place.ifindex) {
-        relocate(routes, facts, scratch);
-    }
-    match verdict_on(active, routes, scratch) {
-        Ok(judgement) => {
-            let place = &scratch.question.place;
-            renew(FLOWS.get_ptr_mut(&scratch.key), active, (&judgement, place));
-            renew(
-                FLOWS_NEW.get_ptr_mut(&scratch.key),
-                active,
-                (&judgement, place),
-            );
-            true
-        }
-        Err(_) => false,
-    }
-}
-
-/// Finds out where a flow is seen now that the interface is gone where it was:
-/// the same peers may speak through another.
-#[inline(always)]
-fn relocate(routes: &Fib, facts: &Facts, scratch: &mut FlowScratch) {
-    let place = &mut scratch.question.place;
-    let here = &facts.question.place;
-    if scratch.is_initiator != 0 {
-        *place = *here;
-    } else if place.origin != Origin::WIRE {
-        // What leaves for the responder is seen where it answers.
-        place.ifindex = here.ifindex;
-        place.tags = here.tags;
-    } else if let Route::Via(ifindex) = routes.route(&facts.question) {
-        place.ifindex = ifindex;
-        place.tags = Tags::default();
-    }
-}
-
-#[inline(always)]
-fn verdict_on(
-    active: &Active,
-    routes: &Fib,
-    scratch: &mut FlowScratch,
-) -> Result<Judgement, Dropped> {
-    let question = &*black_box(&mut scratch.question);
-    scratch.ends = decide::ends(active, question);
-    let ends = &*black_box(&mut scratch.ends);
-    decide::decide(active, routes, question, ends)
-}
-
-#[inline(always)]
-fn renew(entry: Option<*mut Flow>, active: &Active, (judgement, place): (&Judgement, &Place)) {
-    if let Some(entry) = entry {
-        // SAFETY: as in `known`.
-        let entry = unsafe { &mut *entry };
-        entry.cell = judgement.cell;
-        entry.from = judgement.from;
-        entry.to = judgement.to;
-        entry.ifindex = place.ifindex;
-        entry.outer_tag = place.tags.outer;
-        entry.inner_tag = place.tags.inner;
-        entry.origin = place.origin.0 as u8;
-        entry.generation = active.layout().generation;
-    }
+    flow::continues(facts) && !is_reopened
 }
 
 #[inline(always)]
@@ -350,19 +283,24 @@ fn account(direction: &mut Direction, (facts, amount): (&Facts, &Amount), now: u
     }
 }
 
-/// Records the flow that a packet opens.
+/// Records the flow that the packet in the scratch opens, by the judgement there;
+/// false when there is no room.
 #[inline(always)]
-fn open(seen: &Seen, judgement: &Judgement, scratch: &mut FlowScratch) -> Result<(), Dropped> {
+pub fn open(active: &Active, scratch: &mut Scratch) -> bool {
+    let judgement = scratch.flow.judgement;
+    let drop = &mut scratch.drop;
+    let (facts, amount) = (&scratch.facts, &scratch.amount);
+    let scratch = &mut scratch.flow;
     let now = ticks() as u32;
     let first = Direction {
-        packets: seen.amount.packets,
-        bytes: seen.amount.bytes,
+        packets: amount.packets,
+        bytes: amount.bytes,
         last_seen: now,
-        tcp_flags: seen.facts.tcp_flags.into(),
+        tcp_flags: facts.tcp_flags.into(),
     };
-    let place = &seen.facts.question.place;
+    let place = &facts.question.place;
     scratch.entry = Flow {
-        generation: seen.active.layout().generation,
+        generation: active.layout().generation,
         cell: judgement.cell,
         from: judgement.from,
         to: judgement.to,
@@ -386,9 +324,10 @@ fn open(seen: &Seen, judgement: &Judgement, scratch: &mut FlowScratch) -> Result
         .insert(&scratch.key, &scratch.entry, BPF_ANY.into())
         .is_err()
     {
-        return Err(judgement.dropped(DropReason::FLOW_TABLE_FULL));
+        *drop = judgement.dropped(DropReason::FLOW_TABLE_FULL);
+        return false;
     }
     // What the old entry said of these addresses and ports is over.
     let _ = FLOWS.remove(&scratch.key);
-    Ok(())
+    true
 }

@@ -3,13 +3,13 @@
 use core::hint::black_box;
 
 use aya_ebpf::bindings::BPF_ANY;
-use enforcer_common::decide::{Dropped, SourceEnd};
+use enforcer_common::decide::Dropped;
 use enforcer_common::fragment::{Datagram, DatagramKey, Progress};
 use enforcer_common::parse::Facts;
 use enforcer_common::verdict::DropReason;
 
 use crate::flows::ticks;
-use crate::maps::{Active, FRAGMENTS};
+use crate::maps::{Active, FRAGMENTS, Scratch};
 
 /// Memory outside the stack for what a fragment needs of its datagram.
 #[repr(C)]
@@ -26,13 +26,9 @@ const NONE: u32 = 0;
 /// Gives a later fragment the header of the first one of its datagram, if that
 /// has passed. A second first one contradicts what came before.
 #[inline(always)]
-pub fn follow(
-    active: &Active,
-    facts: &mut Facts,
-    scratch: &mut DatagramScratch,
-    source: &SourceEnd,
-) -> Result<(), Dropped> {
-    match found(active, facts, scratch) {
+pub fn follow(active: &Active, scratch: &mut Scratch) -> Result<(), Dropped> {
+    let source = &scratch.ends.source;
+    match found(active, &mut scratch.facts, &mut scratch.datagram) {
         NONE => Ok(()),
         reason => {
             let mut reason = DropReason(reason as u8);
@@ -45,8 +41,8 @@ pub fn follow(
     }
 }
 
-/// [`NONE`] or the number of a drop reason. A function of its own in the kernel.
-#[inline(never)]
+/// [`NONE`] or the number of a drop reason.
+#[inline(always)]
 fn found(active: &Active, facts: &mut Facts, scratch: &mut DatagramScratch) -> u32 {
     scratch.key = DatagramKey::of(facts);
     let scratch = black_box(scratch);
@@ -75,10 +71,9 @@ fn found(active: &Active, facts: &mut Facts, scratch: &mut DatagramScratch) -> u
 }
 
 /// Remembers the datagram whose first fragment passes, for the later ones.
-///
-/// A function of its own in the kernel.
-#[inline(never)]
-pub fn remember(active: &Active, facts: &Facts, scratch: &mut DatagramScratch) {
+#[inline(always)]
+pub fn remember(active: &Active, scratch: &mut Scratch) {
+    let (facts, scratch) = (&scratch.facts, &mut scratch.datagram);
     scratch.key = DatagramKey::of(facts);
     scratch.entry.begin(facts, ticks() as u32);
     let scratch = black_box(scratch);

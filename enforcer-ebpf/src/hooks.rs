@@ -19,15 +19,25 @@ use crate::report::Amount;
 /// extension headers, one header more.
 const HEADER_BYTES: u32 = 14 + 8 + 40 + 256 + 20;
 
-/// A packet of a hook, which can be had again from the context of the hook: that
-/// takes less of the stack than the packet itself.
+/// A packet of a hook.
 pub trait Hooked: Packet {
     /// What the hook is given.
-    type Context;
+    type Context: EbpfContext;
     /// What the hook was given.
     fn context(&self) -> &Self::Context;
+    /// Number of the hook: that of its scratch.
+    fn hook(&self) -> u32;
     /// The packet, for looks at places in it that are known.
-    fn again(context: &Self::Context, zero: u32) -> impl Packet;
+    fn again(&self) -> impl Packet;
+
+    /// The routing tables of the namespace that the hook runs in.
+    #[inline(always)]
+    fn routes(&self, scratch: &mut Scratch) -> Fib {
+        Fib {
+            context: self.context().as_ptr(),
+            asked: &raw mut scratch.route,
+        }
+    }
 }
 
 impl Hooked for Ingress<'_> {
@@ -39,8 +49,13 @@ impl Hooked for Ingress<'_> {
     }
 
     #[inline(always)]
-    fn again(ctx: &XdpContext, zero: u32) -> impl Packet {
-        Ingress { ctx, zero }
+    fn hook(&self) -> u32 {
+        self.hook
+    }
+
+    #[inline(always)]
+    fn again(&self) -> impl Packet {
+        Ingress { ..*self }
     }
 }
 
@@ -53,18 +68,20 @@ impl Hooked for Buffer<'_> {
     }
 
     #[inline(always)]
-    fn again(ctx: &TcContext, zero: u32) -> impl Packet {
-        Reread(Buffer {
-            ctx,
-            zero,
-            is_bare: false,
-        })
+    fn hook(&self) -> u32 {
+        self.hook
+    }
+
+    #[inline(always)]
+    fn again(&self) -> impl Packet {
+        Reread(Buffer { ..*self })
     }
 }
 
 /// A packet at XDP ingress.
 pub struct Ingress<'a> {
     ctx: &'a XdpContext,
+    hook: u32,
     zero: u32,
 }
 
@@ -100,13 +117,10 @@ unsafe impl Packet for Ingress<'_> {
 }
 
 impl<'a> Ingress<'a> {
-    /// The packet of a hook; the scratch is that hook's.
+    /// The packet of a hook, and the zero of its scratch.
     #[inline(always)]
-    pub fn new(ctx: &'a XdpContext, scratch: &mut Scratch) -> Self {
-        Self {
-            ctx,
-            zero: scratch.zero,
-        }
+    pub fn new(ctx: &'a XdpContext, hook: u32, zero: u32) -> Self {
+        Self { ctx, hook, zero }
     }
 
     /// Interface that the packet came in on.
@@ -128,6 +142,7 @@ impl<'a> Ingress<'a> {
 /// A packet at TC ingress or egress.
 pub struct Buffer<'a> {
     ctx: &'a TcContext,
+    hook: u32,
     zero: u32,
     /// It starts with its network header.
     is_bare: bool,
@@ -183,12 +198,13 @@ unsafe impl Packet for Buffer<'_> {
 }
 
 impl<'a> Buffer<'a> {
-    /// The packet of a hook; the scratch is that hook's.
+    /// The packet of a hook, and the zero of its scratch.
     #[inline(always)]
-    pub fn new(ctx: &'a TcContext, scratch: &mut Scratch) -> Self {
+    pub fn new(ctx: &'a TcContext, hook: u32, zero: u32) -> Self {
         Self {
             ctx,
-            zero: scratch.zero,
+            hook,
+            zero,
             is_bare: false,
         }
     }
@@ -276,17 +292,6 @@ unsafe impl Packet for Reread<'_> {
 pub struct Fib {
     context: *mut c_void,
     asked: *mut FibLookup,
-}
-
-impl Fib {
-    /// The routing tables of the namespace that the hook runs in.
-    #[inline(always)]
-    pub fn of(context: &impl EbpfContext, scratch: &mut Scratch) -> Self {
-        Self {
-            context: context.as_ptr(),
-            asked: &raw mut scratch.route,
-        }
-    }
 }
 
 impl Routes for Fib {

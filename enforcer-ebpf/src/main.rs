@@ -18,6 +18,8 @@
     reason = "keys and entries stay in map memory; by value they would be copied to the stack"
 )]
 
+mod again;
+mod apart;
 mod events;
 mod flows;
 mod fragments;
@@ -27,6 +29,7 @@ mod reject;
 mod related;
 mod report;
 mod terms;
+mod unusual;
 
 use core::hint::black_box;
 
@@ -45,9 +48,8 @@ use enforcer_common::parse::{self, Facts, Payload};
 use enforcer_common::question::{Mac, Origin, Place, Tags};
 use enforcer_common::verdict::DropReason;
 
-use crate::events::Happened;
-use crate::flows::Seen;
-use crate::hooks::{Buffer, Fib, Hooked, Ingress};
+use crate::apart::{Apart, Found};
+use crate::hooks::{Buffer, Hooked, Ingress};
 use crate::maps::{Active, InForce, Scratch};
 
 /// Judges every packet that comes in.
@@ -96,15 +98,15 @@ enum Verdict {
 #[inline(always)]
 fn arrive(ctx: &XdpContext) -> Option<Verdict> {
     let scratch = Scratch::of(Scratch::XDP)?;
-    let packet = Ingress::new(ctx, scratch);
+    let packet = Ingress::new(ctx, Scratch::XDP, scratch.zero);
     let active = match Active::read(scratch, packet.ifindex())? {
         InForce::Policy(active) => active,
         InForce::Nothing => return Some(Verdict::Pass),
     };
     scratch.amount = packet.amount();
     let place = place(&packet, packet.ifindex(), Origin::WIRE);
-    let verdict = settle(&active, &packet, &Fib::of(ctx, scratch), place, scratch);
-    if verdict == Verdict::Reject && reject::answer(ctx, &active, scratch) {
+    let verdict = settle(&active, &packet, place, scratch);
+    if verdict == Verdict::Reject && apart::answers(ctx, Scratch::XDP) {
         return Some(Verdict::Answer);
     }
     Some(verdict)
@@ -113,7 +115,7 @@ fn arrive(ctx: &XdpContext) -> Option<Verdict> {
 #[inline(always)]
 fn arrive_late(ctx: &TcContext) -> Option<Verdict> {
     let scratch = Scratch::of(Scratch::INGRESS)?;
-    let packet = Buffer::new(ctx, scratch);
+    let packet = Buffer::new(ctx, Scratch::INGRESS, scratch.zero);
     let ifindex = packet.ifindex();
     let active = match Active::read(scratch, ifindex)? {
         InForce::Policy(active) => active,
@@ -123,14 +125,13 @@ fn arrive_late(ctx: &TcContext) -> Option<Verdict> {
     packet.pull_headers();
     scratch.amount = packet.amount();
     let place = place(&packet, ifindex, Origin::WIRE);
-    let routes = Fib::of(ctx, scratch);
-    Some(settle(&active, &packet, &routes, place, scratch))
+    Some(settle(&active, &packet, place, scratch))
 }
 
 #[inline(always)]
 fn leave(ctx: &TcContext) -> Option<Verdict> {
     let scratch = Scratch::of(Scratch::EGRESS)?;
-    let packet = Buffer::new(ctx, scratch);
+    let packet = Buffer::new(ctx, Scratch::EGRESS, scratch.zero);
     let active = match Active::read(scratch, packet.ifindex())? {
         InForce::Policy(active) => active,
         InForce::Nothing => return Some(Verdict::Pass),
@@ -148,8 +149,7 @@ fn leave(ctx: &TcContext) -> Option<Verdict> {
     packet.pull_headers();
     scratch.amount = packet.amount();
     let place = place(&packet, ifindex, origin);
-    let routes = Fib::of(ctx, scratch);
-    Some(settle(&active, &packet, &routes, place, scratch))
+    Some(settle(&active, &packet, place, scratch))
 }
 
 #[inline(always)]
@@ -167,37 +167,36 @@ fn place(packet: &impl Packet, ifindex: u32, origin: Origin) -> Place {
 #[inline(always)]
 fn settle(
     active: &Active,
-    packet: &impl Hooked,
-    routes: &Fib,
+    packet: &(impl Hooked + Apart),
     place: Place,
     scratch: &mut Scratch,
 ) -> Verdict {
     scratch.facts.question.place = place;
-    match enforce(active, packet, routes, scratch) {
+    match enforce(active, packet, scratch) {
         Ok(slot) => {
             report::decided(slot, &scratch.amount);
             Verdict::Pass
         }
-        Err(drop) => refuse(active, &drop, scratch),
+        Err(drop) => {
+            scratch.drop = drop;
+            refuse(active, packet.hook(), black_box(scratch))
+        }
     }
 }
 
-/// Drops a packet, unless an audit of the whole policy lets it pass.
+/// Drops the packet whose drop lies in the scratch, unless an audit of the whole
+/// policy lets it pass.
 #[inline(always)]
-fn refuse(active: &Active, drop: &Dropped, scratch: &Scratch) -> Verdict {
-    let happened = Happened {
-        active,
-        facts: &scratch.facts,
-        amount: &scratch.amount,
-    };
+fn refuse(active: &Active, hook: u32, scratch: &Scratch) -> Verdict {
+    let drop = &scratch.drop;
     if decide::is_audited(active, drop) {
         report::audited(active.control, (drop.from, drop.to()), &scratch.amount);
-        events::tell(&happened, Kind::AUDIT, drop);
+        events::tell(active, hook, Kind::AUDIT);
         return Verdict::Pass;
     }
     report::dropped(active.control, drop, &scratch.amount);
     if !drop.is_quiet() {
-        events::tell(&happened, events::kind_of(drop), drop);
+        events::tell(active, hook, events::kind_of(drop));
     }
     match drop.reason {
         DropReason::REJECT => Verdict::Reject,
@@ -209,8 +208,7 @@ fn refuse(active: &Active, drop: &Dropped, scratch: &Scratch) -> Verdict {
 #[inline(always)]
 fn enforce(
     active: &Active,
-    packet: &impl Hooked,
-    routes: &Fib,
+    packet: &(impl Hooked + Apart),
     scratch: &mut Scratch,
 ) -> Result<Slot, Dropped> {
     let link = parse::link_layer(packet)?;
@@ -229,30 +227,33 @@ fn enforce(
     // The compiler reads it all again, instead of keeping it in registers,
     // where the verifier would follow every value on every way through.
     let scratch = black_box(scratch);
+    scratch.flow.is_judged_again = 0;
     if scratch.facts.flags & Facts::UNUSUAL != 0 {
-        let source = &scratch.ends.source;
-        if scratch.facts.is_fragment() {
-            let (facts, datagram) = (&mut scratch.facts, &mut scratch.datagram);
-            fragments::follow(active, facts, datagram, source)?;
-        } else if !source.zone.is_refused() {
-            let read = (&scratch.facts, &mut scratch.quoted, &mut scratch.flow);
-            if let Some(slot) = related::pass(active, packet, routes, read) {
-                return Ok(slot);
-            }
+        let found = match packet.unusual() {
+            Found::STALE if packet.judge_again() == Found::PASS => Found::PASS,
+            Found::STALE => Found::NOTHING,
+            found => found,
+        };
+        if let Some(slot) = found.result(scratch)? {
+            return Ok(slot);
         }
     }
-    let Slot(slot) = judged(active, routes, scratch)?;
+    let Slot(slot) = judged(active, packet, scratch)?;
     // From here on one way to the verifier, not one for each rule.
     let slot = Slot(active.forgotten(slot));
     if scratch.facts.flags & Facts::FIRST != 0 {
-        fragments::remember(active, &scratch.facts, &mut scratch.datagram);
+        apart::remember(packet.hook());
     }
     Ok(slot)
 }
 
 /// The verdict on a packet whose headers and source lie in the scratch.
 #[inline(always)]
-fn judged(active: &Active, routes: &Fib, scratch: &mut Scratch) -> Result<Slot, Dropped> {
+fn judged(
+    active: &Active,
+    packet: &(impl Hooked + Apart),
+    scratch: &mut Scratch,
+) -> Result<Slot, Dropped> {
     let (facts, source) = (&scratch.facts, scratch.ends.source);
     if !source.zone.is_refused() {
         let sender = (source.zone.zone(), &scratch.amount);
@@ -265,15 +266,10 @@ fn judged(active: &Active, routes: &Fib, scratch: &mut Scratch) -> Result<Slot, 
     if let Some(slot) = decide::admit(active, facts, ends)? {
         return Ok(slot);
     }
-    let target = decide::target(active, &facts.question, ends);
-    let seen = Seen {
-        active,
-        facts,
-        ends,
-        target,
-        amount: &scratch.amount,
-    };
-    flows::pass(&seen, routes, &mut scratch.flow)
+    if let Some(drop) = decide::refused(active, &facts.question, ends) {
+        return Err(drop);
+    }
+    flows::pass(packet, scratch)
 }
 
 /// Tells the time in timer ticks: the low 32 bits as the action, all 64 in the

@@ -7,9 +7,10 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, bpf_fib_lookup as FibLookup};
 use aya_ebpf::btf_maps::{Array, LruHashMap, PerCpuArray, RingBuf};
 use aya_ebpf::helpers::bpf_jiffies64;
 use aya_ebpf::macros::btf_map;
+use enforcer_common::cell::Slot;
 use enforcer_common::control::Control;
 use enforcer_common::counter::{ConduitCell, DropCell};
-use enforcer_common::decide::Ends;
+use enforcer_common::decide::{Dropped, Ends};
 use enforcer_common::event::{Budget, Event};
 use enforcer_common::flow::{Flow, FlowKey};
 use enforcer_common::fragment::{Datagram, DatagramKey};
@@ -88,6 +89,8 @@ pub struct Scratch {
     /// becomes just any value to the verifier, and nothing else happens.
     /// Added, because before Linux 6.10 the verifier keeps no bounds of `^`.
     pub zero: u32,
+    /// Slot of the policy that counts for it, 0 or 1.
+    slot_in_force: u32,
     /// What it adds to counters.
     pub amount: Amount,
     /// Its headers.
@@ -96,6 +99,10 @@ pub struct Scratch {
     pub ends: Ends,
     /// What the routing table is asked.
     pub route: FibLookup,
+    /// What lets it pass, once that is found.
+    pub slot: Slot,
+    /// Why it must not pass, once that is found.
+    pub drop: Dropped,
     /// What it needs of the flow table.
     pub flow: FlowScratch,
     /// What the packet says that an ICMP error quotes.
@@ -166,7 +173,16 @@ impl Active {
                 return Some(InForce::Nothing);
             }
         }
+        scratch.slot_in_force = active & 1;
         Self::of(control, active & 1, scratch.zero).map(InForce::Policy)
+    }
+
+    /// The same policy as the hook has read, from its scratch.
+    #[inline(always)]
+    pub fn resumed(scratch: &Scratch) -> Option<Self> {
+        // SAFETY: as in `read`.
+        let control: &'static Control = unsafe { &*CONTROL.get_ptr(0)? };
+        Self::of(control, scratch.slot_in_force & 1, scratch.zero)
     }
 
     /// The policy in a slot, 0 or 1.

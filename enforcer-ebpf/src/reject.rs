@@ -31,14 +31,12 @@ const ICMP_BYTES: usize = 8;
 
 /// Turns a rejected packet into its answer; false when there must be none, or
 /// the budget of this CPU is used up.
-///
-/// A function of its own in the kernel: only conduits that say reject lead here.
-#[inline(never)]
+#[inline(always)]
 pub fn answer(ctx: &XdpContext, active: &Active, scratch: &mut Scratch) -> bool {
     if scratch.ends.is_to_group() || !may_be_told(&scratch.facts) {
         return false;
     }
-    let packet = Ingress::new(ctx, scratch);
+    let packet = Ingress::new(ctx, Scratch::XDP, scratch.zero);
     let Some(start) = network_start(&packet) else {
         return false;
     };

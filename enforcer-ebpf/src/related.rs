@@ -6,15 +6,15 @@ use enforcer_common::cell::Slot;
 use enforcer_common::flow;
 use enforcer_common::lookup::{self, Tables};
 use enforcer_common::packet::Packet;
-use enforcer_common::parse::{self, Facts};
+use enforcer_common::parse;
 use enforcer_common::question::Question;
 
-use crate::flows::{self, FlowScratch, ticks};
-use crate::hooks::{Fib, Hooked};
-use crate::maps::{Active, FLOWS, FLOWS_NEW};
+use crate::apart::Found;
+use crate::flows::{self, ticks};
+use crate::hooks::Hooked;
+use crate::maps::{Active, FLOWS, FLOWS_NEW, Scratch};
 
 /// What an error is to the flows.
-#[repr(u32)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Relation {
     /// It reports a packet of none.
@@ -25,47 +25,26 @@ enum Relation {
     Stale,
 }
 
-/// The slot that lets an error pass which reports a packet of a flow to the
-/// side that sent it; `None` when it does not. No error opens or refreshes a flow.
+/// Whether an error reports a packet of a flow to the side that sent it:
+/// [`Found::PASS`], or [`Found::STALE`]. No error opens or refreshes a flow.
 #[inline(always)]
-pub fn pass(
-    active: &Active,
-    packet: &impl Hooked,
-    routes: &Fib,
-    (error, quoted, scratch): (&Facts, &mut Facts, &mut FlowScratch),
-) -> Option<Slot> {
-    let is_related = match relation_of(packet, active, error, (quoted, scratch)) {
-        Relation::None => false,
-        Relation::Flow => true,
+pub fn pass(active: &Active, packet: &impl Hooked, scratch: &mut Scratch) -> Found {
+    scratch.slot = Slot::RELATED;
+    match relation(active, packet, scratch) {
+        Relation::Flow => Found::PASS,
         // Of a flow whose interface is gone, an error does not tell where it is now.
-        Relation::Stale => {
-            lookup::is_listed(active, scratch.question.place.ifindex)
-                && flows::judge_again(active, routes, quoted, scratch)
+        Relation::Stale if lookup::is_listed(active, scratch.flow.question.place.ifindex) => {
+            Found::STALE
         }
-    };
-    is_related.then_some(Slot::RELATED)
+        _ => Found::NOTHING,
+    }
 }
 
 #[inline(always)]
-fn relation_of<P: Hooked>(
-    packet: &P,
-    active: &Active,
-    error: &Facts,
-    scratch: (&mut Facts, &mut FlowScratch),
-) -> Relation {
-    relation::<P>(active, packet.context(), error, scratch)
-}
-
-/// A function of its own in the kernel: errors are rare.
-#[inline(never)]
-fn relation<P: Hooked>(
-    active: &Active,
-    context: &P::Context,
-    error: &Facts,
-    (quoted, scratch): (&mut Facts, &mut FlowScratch),
-) -> Relation {
-    let packet = &P::again(context, active.forgotten(0));
+fn relation(active: &Active, packet: &impl Hooked, scratch: &mut Scratch) -> Relation {
+    let packet = &packet.again();
     packet.pull(parse::MOST_BYTES);
+    let (error, quoted) = (&scratch.facts, &mut scratch.quoted);
     if parse::quoted(packet, error, quoted).is_err() {
         return Relation::None;
     }
@@ -73,6 +52,7 @@ fn relation<P: Hooked>(
     if quoted.question.source != error.question.destination {
         return Relation::None;
     }
+    let scratch = &mut scratch.flow;
     flows::prepare(quoted, scratch);
     let scratch = black_box(scratch);
     let key = &scratch.key;

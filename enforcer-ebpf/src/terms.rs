@@ -9,9 +9,9 @@ use enforcer_common::lookup;
 use enforcer_common::terms::{Pace, SourceKey, Terms};
 use enforcer_common::verdict::DropReason;
 
-use crate::events::{self, Happened};
-use crate::flows::{FlowScratch, ticks};
-use crate::maps::{RATE_SOURCES, RATES};
+use crate::events;
+use crate::flows::ticks;
+use crate::maps::{Active, RATE_SOURCES, RATES, Scratch};
 use crate::report;
 
 /// How often a bucket is tried that other CPUs use at the same moment.
@@ -21,20 +21,19 @@ const ATTEMPTS: u32 = 8;
 /// the judgement in the scratch; `opens` when it is judged itself and not as a
 /// part of a flow.
 ///
-/// Writes down the slot that lets it pass, or why it is dropped. A function of
-/// its own in the kernel: rarely called, it keeps its ways to itself.
-#[inline(never)]
-pub fn meet(packet: &Happened, opens: bool, scratch: &mut FlowScratch) -> bool {
-    let Judgement { from, to, cell } = scratch.judgement;
+/// Writes down the slot that lets it pass, or why it is dropped.
+#[inline(always)]
+pub fn meet(active: &Active, hook: u32, opens: bool, scratch: &mut Scratch) -> bool {
+    let Judgement { from, to, cell } = scratch.flow.judgement;
     scratch.slot = cell.slot();
     if cell.is_audit() {
-        let why = Dropped::by_rule((from, to), cell.slot(), cell.reason(), cell.is_quiet());
-        audit(packet, &why);
+        scratch.drop = Dropped::by_rule((from, to), cell.slot(), cell.reason(), cell.is_quiet());
+        audit(active, hook, scratch);
         return true;
     }
-    let terms = lookup::terms(packet.active, cell.slot());
+    let terms = lookup::terms(active, cell.slot());
     let is_limited = terms.interval != 0 && (opens || !terms.has(Terms::FLOWS));
-    if is_limited && !conforms(packet, &terms, scratch) {
+    if is_limited && !conforms(active, &terms, scratch) {
         let is_quiet = terms.has(Terms::QUIET);
         let slot = if cell.has_audited_terms() {
             terms.audit_slot
@@ -46,49 +45,51 @@ pub fn meet(packet: &Happened, opens: bool, scratch: &mut FlowScratch) -> bool {
         if !cell.has_audited_terms() {
             return false;
         }
-        audit(packet, &scratch.drop);
+        audit(active, hook, scratch);
         return true;
     }
     if opens && terms.has(Terms::LOG) {
-        let why = Dropped::by_rule((from, to), cell.slot(), DropReason::AUDIT, false);
-        events::tell(packet, Kind::LOG, &why);
+        scratch.drop = Dropped::by_rule((from, to), cell.slot(), DropReason::AUDIT, false);
+        events::tell(active, hook, Kind::LOG);
     }
     true
 }
 
-/// Counts and tells of what passes only because this is an audit.
+/// Counts and tells of what passes only because this is an audit: the drop in the
+/// scratch.
 #[inline(always)]
-fn audit(packet: &Happened, why: &Dropped) {
-    report::audited(packet.active.control, (why.from, why.to()), packet.amount);
+fn audit(active: &Active, hook: u32, scratch: &Scratch) {
+    let why = &scratch.drop;
+    report::audited(active.control, (why.from, why.to()), &scratch.amount);
     if !why.is_quiet() {
-        events::tell(packet, Kind::AUDIT, why);
+        events::tell(active, hook, Kind::AUDIT);
     }
 }
 
 /// Takes from the bucket of the conduit, or of the source; false when that is
 /// empty.
 #[inline(always)]
-fn conforms(packet: &Happened, terms: &Terms, scratch: &mut FlowScratch) -> bool {
-    let slot = scratch.judgement.cell.slot().0;
+fn conforms(active: &Active, terms: &Terms, scratch: &mut Scratch) -> bool {
+    let slot = scratch.flow.judgement.cell.slot().0;
     let bucket = if terms.has(Terms::PER_SOURCE) {
-        scratch.source = SourceKey {
+        scratch.flow.source = SourceKey {
             slot,
-            source: packet.facts.question.source,
+            source: scratch.facts.question.source,
         };
-        bucket_of(&scratch.source)
+        bucket_of(&scratch.flow.source)
     } else {
         RATES.get_ptr_mut(slot)
     };
     let Some(bucket) = bucket else {
         return false;
     };
-    let pace = Pace::new(terms, packet.active.control.jiffies_per_second);
+    let pace = Pace::new(terms, active.control.jiffies_per_second);
     let now = ticks();
     for _ in 0..ATTEMPTS {
         // SAFETY: the element stays mapped while the program runs; it is read
         // as a whole.
         let held = unsafe { core::ptr::read_volatile(bucket) };
-        let Some(after) = pace.after(held, now, packet.amount.packets) else {
+        let Some(after) = pace.after(held, now, scratch.amount.packets) else {
             return false;
         };
         if replaced(bucket, held, after) {
