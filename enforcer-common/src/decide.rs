@@ -15,23 +15,6 @@ use crate::verdict::DropReason;
 use crate::wire::protocol;
 use crate::zone::ZoneId;
 
-/// Where the routing table sends a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
-    /// To the router itself, or nowhere that it would forward to.
-    Local,
-    /// Out of the interface with this index.
-    Via(u32),
-    /// Nowhere: the router answers that itself.
-    Nowhere,
-}
-
-/// The routing table.
-pub trait Routes {
-    /// Where the router sends what it gets.
-    fn route(&self, question: &Question) -> Route;
-}
-
 /// What the tables say of the asking end of a question.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

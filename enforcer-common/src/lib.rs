@@ -31,6 +31,7 @@ pub mod lookup;
 pub mod packet;
 pub mod parse;
 pub mod question;
+pub mod route;
 pub mod terms;
 pub mod verdict;
 pub mod wire;
