@@ -11,6 +11,7 @@ use crate::layout::Layout;
 use crate::lookup::{self, LinkClass, Tables};
 use crate::parse::Facts;
 use crate::question::{Origin, Place, Question, Tags, echo_request};
+pub use crate::route::{Route, Routes};
 use crate::verdict::DropReason;
 use crate::wire::protocol;
 use crate::zone::ZoneId;
