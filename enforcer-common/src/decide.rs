@@ -284,7 +284,7 @@ fn joined(tables: &impl Tables, ends: &Ends, to: ZoneId) -> Target {
 /// alone tells the other zone: what most of a flood needs. `None` where [`judge`]
 /// has to say.
 #[inline(always)]
-pub fn refused(tables: &impl Tables, question: &Question, ends: &Ends) -> Option<Dropped> {
+pub fn hopeless(tables: &impl Tables, question: &Question, ends: &Ends) -> Option<Dropped> {
     let Target { to, pair } = target(tables, question, ends)?;
     if !pair.is_stateless() {
         return None;

@@ -266,7 +266,7 @@ fn judged(
     if let Some(slot) = decide::admit(active, facts, ends)? {
         return Ok(slot);
     }
-    if let Some(drop) = decide::refused(active, &facts.question, ends) {
+    if let Some(drop) = decide::hopeless(active, &facts.question, ends) {
         return Err(drop);
     }
     flows::pass(packet, scratch)
