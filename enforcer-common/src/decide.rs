@@ -7,13 +7,13 @@
 use crate::cell::{AddressClass, Cell, Pair, Slot, SourceCell};
 pub use crate::dropped::Dropped;
 use crate::essential::{self, Essential};
+use crate::failsafe;
 use crate::layout::Layout;
 use crate::lookup::{self, LinkClass, Tables};
 use crate::parse::Facts;
-use crate::question::{Origin, Place, Question, Tags, echo_request};
+use crate::question::{Origin, Place, Question, Tags};
 pub use crate::route::{Route, Routes};
 use crate::verdict::DropReason;
-use crate::wire::protocol;
 use crate::zone::ZoneId;
 
 /// What the tables say of the asking end of a question.
@@ -181,7 +181,12 @@ pub fn admit(tables: &impl Tables, facts: &Facts, ends: &Ends) -> Result<Option<
         }
     }
     if is_from_router || is_from_wire && is_to_router && !is_group {
-        let matching = failsafes(tables, facts, ends, is_from_router);
+        let peer = if is_from_router {
+            ends.class
+        } else {
+            ends.source.class
+        };
+        let matching = failsafe::matching(tables, facts, (peer, ends.source.link), is_from_router);
         if matching != 0 {
             return Ok(Some(Slot(Slot::FAILSAFE.0 + lowest_bit(matching))));
         }
@@ -201,38 +206,6 @@ fn essential_slot(tables: &impl Tables, facts: &Facts, link: LinkClass) -> Slot 
     match essential::of(facts) {
         Some(essential) if !lookup::link_facts(tables, link).is_off(essential) => essential.slot(),
         _ => Slot::NO_CONDUIT,
-    }
-}
-
-/// Failsafe entries that let the packet pass, one bit each.
-#[inline(always)]
-fn failsafes(tables: &impl Tables, facts: &Facts, ends: &Ends, is_answer: bool) -> u16 {
-    let peer = if is_answer {
-        ends.class
-    } else {
-        ends.source.class
-    };
-    let by_peer = lookup::address_class(tables, peer).failsafes;
-    if by_peer == 0 {
-        return 0;
-    }
-    let service = failsafe_service(facts, is_answer);
-    let class = lookup::port_class(tables, facts.question.protocol(), service);
-    by_peer
-        & lookup::link_facts(tables, ends.source.link).failsafes
-        & lookup::port_failsafes(tables, class)
-}
-
-/// The service a failsafe packet belongs to: answers of the router carry it on
-/// their source side.
-#[inline(always)]
-fn failsafe_service(facts: &Facts, is_answer: bool) -> u16 {
-    match (is_answer, facts.question.protocol()) {
-        (false, _) => facts.question.service,
-        (true, protocol::ICMP | protocol::ICMPV6) => {
-            u16::from(echo_request(facts.question.protocol())) << 8
-        }
-        (true, _) => facts.source_port,
     }
 }
 

@@ -22,6 +22,7 @@ pub mod decide;
 pub mod dropped;
 pub mod essential;
 pub mod event;
+pub mod failsafe;
 pub mod flow;
 pub mod fragment;
 pub mod idle;

@@ -233,8 +233,13 @@ fn known(active: &Active, scratch: &mut Scratch) -> Known {
         return Known::Stale;
     }
     let side = if is_initiator { entry.from } else { entry.to };
-    // Who is told apart by a hardware address was asked as somebody on the link.
-    let asked = |zone| !is_initiator && zone == decide::zone_of_any_mac(active, &ends.source);
+    // Who is told apart by a hardware address was asked as somebody on the link;
+    // what leaves has none. Both in one comparison, for the verifier.
+    let origin = facts.question.place.origin.0;
+    let asked = |zone: ZoneId| {
+        let of_any_mac = decide::zone_of_any_mac(active, &ends.source);
+        !is_initiator && u32::from(zone.0 ^ of_any_mac.0) | origin == 0
+    };
     if side != ends.source.zone.zone() && !asked(side) {
         return Known::None;
     }

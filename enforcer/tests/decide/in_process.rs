@@ -8,15 +8,17 @@ use enforcer_common::cell::Slot;
 use enforcer_common::decide::{self, Dropped, Routes};
 use enforcer_common::essential::Essential;
 use enforcer_common::flow;
+use enforcer_common::lookup;
 use enforcer_common::packet::Bytes;
 use enforcer_common::parse::{self, Facts, Payload};
-use enforcer_common::question::{Origin, Place, Question};
+use enforcer_common::question::{Origin, Place, Question, Tags};
 use enforcer_common::verdict::DropReason;
 use enforcer_common::wire::protocol;
 use enforcer_common::zone::ZoneId;
 
 use crate::compare::{Counter, Counters, Datapath};
 use crate::compiled::images;
+use crate::crossing::Way;
 use crate::world::{Route, World};
 
 /// Compiled policies that follow each other, and what they have counted.
@@ -56,13 +58,17 @@ impl<'w> InProcess<'w> {
         }
     }
 
-    fn judge(&self, frame: &[u8], ifindex: u32) -> Result<Passed, Dropped> {
+    fn judge(&self, frame: &[u8], way: Way) -> Result<Passed, Dropped> {
         let packet = Bytes::new(frame);
         let link = parse::link_layer(&packet)?;
         let mut facts = Facts::unread(Place {
-            ifindex,
+            ifindex: way.ifindex(),
             tags: link.tags,
-            origin: Origin::WIRE,
+            origin: match way {
+                Way::In(_) => Origin::WIRE,
+                Way::Out(_, None) => Origin::ROUTER,
+                Way::Out(_, Some(_)) => Origin::UNGUARDED,
+            },
             mac: link.source,
         });
         match parse::payload(&packet, &link, &mut facts)? {
@@ -113,8 +119,13 @@ impl<'w> InProcess<'w> {
 }
 
 impl Datapath for InProcess<'_> {
-    fn run(&mut self, frame: &[u8], ifindex: u32) -> bool {
-        let (moved, passes) = match self.judge(frame, ifindex) {
+    fn run(&mut self, frame: &[u8], way: Way) -> bool {
+        if let Way::Out(_, Some(ingress)) = way
+            && lookup::link(&self.image, ingress, Tags::default()).is_enforced
+        {
+            return true;
+        }
+        let (moved, passes) = match self.judge(frame, way) {
             Ok(Passed { slot, audited }) => {
                 let audit = |(from, to)| self.dropped(from, Some(to), DropReason::AUDIT);
                 let audit = audited.map(audit);

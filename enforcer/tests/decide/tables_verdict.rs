@@ -2,6 +2,7 @@
 
 use enforcer::policy::{Policy, Source, parse};
 
+use crate::crossing::Way;
 use crate::generate::frames::{self, Packet};
 use crate::oracle::packet::{ICMP, ICMPV6, TCP, UDP};
 use crate::oracle::{Expected, History, judge};
@@ -362,7 +363,7 @@ fn verdict_under(text: &str, packet: &Packet, ifindex: u32, history: &mut Histor
         &policy(text),
         &World::new(),
         &packet.bytes(),
-        ifindex,
+        Way::In(ifindex),
         history,
     ) {
         Expected::Pass { counted } => format!("pass {counted}"),
@@ -375,6 +376,7 @@ fn verdict_under(text: &str, packet: &Packet, ifindex: u32, history: &mut Histor
             format!("{reason} {from} {to} {}", counted.as_deref().unwrap_or("-"))
         }
         Expected::Audited { .. } => "audit".to_owned(),
+        Expected::Unjudged => "unjudged".to_owned(),
         Expected::Drop { reason, .. } => reason.to_owned(),
     }
 }
