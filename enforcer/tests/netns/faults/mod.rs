@@ -4,6 +4,7 @@
 //! the command says what is true; the next one works, and nothing is left behind.
 
 mod remains;
+mod run;
 pub mod seam;
 mod story;
 
