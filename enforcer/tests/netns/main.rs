@@ -44,4 +44,5 @@ mod ssh;
 mod state_files;
 mod stream;
 mod swap;
+mod tags;
 mod units;

@@ -58,6 +58,15 @@ impl Drop for Cable {
 /// Creates a device without Ethernet in the namespace of the calling thread. It
 /// lives as long as the file.
 pub fn device(name: &str) -> Result<File> {
+    open(name, libc::IFF_TUN)
+}
+
+/// Creates a device with Ethernet, like [`device`].
+pub fn ethernet(name: &str) -> Result<File> {
+    open(name, libc::IFF_TAP)
+}
+
+fn open(name: &str, kind: libc::c_int) -> Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -68,7 +77,7 @@ pub fn device(name: &str) -> Result<File> {
     let mut request = [0u8; 40];
     ensure!(name.len() < 16, "{name} is too long for an interface");
     request[..name.len()].copy_from_slice(name.as_bytes());
-    let flags = (libc::IFF_TUN | libc::IFF_NO_PI) as u16;
+    let flags = (kind | libc::IFF_NO_PI) as u16;
     request[16..18].copy_from_slice(&flags.to_ne_bytes());
     // SAFETY: the request is as long as the kernel reads, and lives through the call.
     let done = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, request.as_mut_ptr()) };
