@@ -29,6 +29,7 @@ pub mod idle;
 pub mod layout;
 pub mod limits;
 pub mod lookup;
+pub mod neighbour;
 pub mod packet;
 pub mod parse;
 pub mod question;

@@ -67,7 +67,8 @@ pub fn send(active: &Active, kind: Kind, scratch: &Scratch) {
         kind,
         reason: if kind == Kind::LOG { 0 } else { reason.0 },
         flags: if is_parsed { Event::PARSED } else { 0 }
-            | if is_egress { Event::EGRESS } else { 0 },
+            | if is_egress { Event::EGRESS } else { 0 }
+            | if facts.is_arp() { Event::ARP } else { 0 },
     });
     entry.submit(0);
 }

@@ -214,14 +214,8 @@ fn enforce(
     let link = parse::link_layer(packet)?;
     scratch.facts.question.place.tags = link.tags;
     scratch.facts.question.place.mac = link.source;
-    let without_ip = match parse::payload(packet, &link, &mut scratch.facts)? {
-        Payload::Arp => Some(Essential::ARP),
-        Payload::Link => Some(Essential::LINK),
-        Payload::Ip => None,
-    };
-    if let Some(essential) = without_ip {
-        let Slot(slot) = decide::admit_frame(active, &scratch.facts.question.place, essential)?;
-        return Ok(Slot(active.forgotten(slot)));
+    if parse::payload(packet, &link, &mut scratch.facts)? == Payload::Link {
+        return frame(active, scratch, Essential::LINK);
     }
     scratch.ends.source = decide::source_end(active, &scratch.facts.question);
     // The compiler reads it all again, instead of keeping it in registers,
@@ -237,6 +231,9 @@ fn enforce(
         if let Some(slot) = found.result(scratch)? {
             return Ok(slot);
         }
+        if scratch.facts.is_arp() {
+            return frame(active, scratch, Essential::ARP);
+        }
     }
     let Slot(slot) = judged(active, packet, scratch)?;
     // From here on one way to the verifier, not one for each rule.
@@ -245,6 +242,14 @@ fn enforce(
         apart::remember(packet.hook());
     }
     Ok(slot)
+}
+
+/// The verdict on a frame that carries no IP.
+#[inline(always)]
+fn frame(active: &Active, scratch: &Scratch, essential: Essential) -> Result<Slot, Dropped> {
+    let place = &scratch.facts.question.place;
+    let Slot(slot) = decide::admit_frame(active, place, essential)?;
+    Ok(Slot(active.forgotten(slot)))
 }
 
 /// The verdict on a packet whose headers and source lie in the scratch.

@@ -9,6 +9,7 @@ use enforcer_common::decide::{self, Dropped, Routes};
 use enforcer_common::essential::Essential;
 use enforcer_common::flow;
 use enforcer_common::lookup;
+use enforcer_common::neighbour;
 use enforcer_common::packet::Bytes;
 use enforcer_common::parse::{self, Facts, Payload};
 use enforcer_common::question::{Origin, Place, Question, Tags};
@@ -71,10 +72,16 @@ impl<'w> InProcess<'w> {
             },
             mac: link.source,
         });
-        match parse::payload(&packet, &link, &mut facts)? {
-            Payload::Arp => return self.admit_frame(&facts, Essential::ARP),
-            Payload::Link => return self.admit_frame(&facts, Essential::LINK),
-            Payload::Ip => {}
+        let payload = parse::payload(&packet, &link, &mut facts)?;
+        if payload == Payload::Link {
+            return self.admit_frame(&facts, Essential::LINK);
+        }
+        if facts.flags & Facts::NEIGHBOUR != 0 {
+            let source = decide::source_end(&self.image, &facts.question);
+            neighbour::check(&self.image, &packet, &facts, &source)?;
+        }
+        if payload == Payload::Arp {
+            return self.admit_frame(&facts, Essential::ARP);
         }
         let question = &facts.question;
         let ends = decide::ends(&self.image, question);

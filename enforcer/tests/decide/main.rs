@@ -17,6 +17,7 @@ mod oracle;
 #[path = "../verdicts/pcap.rs"]
 mod pcap;
 mod tables_memory;
+mod tables_neighbours;
 mod tables_packet;
 mod tables_verdict;
 #[path = "../verdicts/world.rs"]

@@ -117,6 +117,7 @@ fn opening() -> Opening {
         transport: Transport::Other,
         part: Part::Whole,
         quote: None,
+        claims: None,
     };
     Opening::new(
         Way::In(11),

@@ -180,7 +180,10 @@ fn new_packets_are_judged_by_the_policy() {
 #[test]
 fn neighbours_are_served_whatever_the_policy_says() {
     let dhcp = |from, to| (UDP, frames::with_ports(UDP, from, to, 0));
-    let icmpv6 = |kind| (ICMPV6, frames::icmp(kind, 0, 0));
+    let icmpv6 = |kind| {
+        let target = "fd00::9".parse().ok();
+        (ICMPV6, frames::discovery(kind, target, &[]))
+    };
     type Content = (u8, Vec<u8>);
     let cases: Vec<(&str, &str, u8, Content, &str)> = vec![
         ("0.0.0.0", "255.255.255.255", 64, dhcp(68, 67), "dhcp"),

@@ -32,6 +32,7 @@ mod killed;
 mod limits;
 mod macs;
 mod migrate;
+mod neighbours;
 mod network;
 mod numbered;
 mod packets;

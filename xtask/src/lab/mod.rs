@@ -8,6 +8,7 @@ mod cable;
 mod echo;
 mod enforcer;
 mod flood;
+mod frame;
 mod host;
 mod link;
 mod namespace;

@@ -7,6 +7,7 @@ pub mod flows;
 pub mod fragments;
 mod known;
 pub mod modes;
+pub mod neighbours;
 pub mod packet;
 pub mod quote;
 pub mod rules;
@@ -109,12 +110,26 @@ impl Router<'_> {
         };
         let datagram = match frame.payload {
             Payload::Link => return router.frame("link", way, frame.vlan),
-            Payload::Arp => return router.frame("arp", way, frame.vlan),
+            Payload::Arp(claims) => {
+                let link = Link {
+                    interface: self.world.name(way.ifindex()),
+                    vlan: frame.vlan,
+                    mac: Some(frame.mac),
+                };
+                let unbelieved = router.unbelieved((way, link), claims.source, &Ok(claims.clone()));
+                return unbelieved.unwrap_or_else(|| router.frame("arp", way, frame.vlan));
+            }
             Payload::Ip(datagram) => datagram,
         };
         let mut packet = Opening::new(way, (frame.vlan, frame.mac), &datagram);
         if let Err(reason) = history.datagrams.follow(&mut packet, datagram.part) {
             return router.unfollowed(&packet, reason);
+        }
+        if let Some(claims) = &datagram.claims
+            && let Some(drop) =
+                router.unbelieved((way, router.link(&packet)), packet.source, claims)
+        {
+            return drop;
         }
         if let Some(quote) = datagram.quote
             && router.is_related(&packet, quote, history)

@@ -86,13 +86,12 @@ impl<'a> Packets<'a> {
     pub fn next(&mut self, rng: &mut Rng) -> Crossing {
         self.pieces.go_on();
         if rng.percent(4) {
-            let place = {
-                let zone = self.any_zone(rng);
-                self.place(rng, zone)
-            };
+            let zone = self.any_zone(rng);
+            let (place, source) = self.source(rng, zone);
             let tags = tags(rng, place.vlan);
+            let frame = edges::other_frame(rng, &tags, (place.mac, source));
             let way = leaving::other(rng, place.ifindex);
-            return Crossing::new(edges::other_frame(rng, &tags), way);
+            return Crossing::new(frame, way);
         }
         if rng.percent(10) {
             return self.piece(rng);
@@ -184,7 +183,7 @@ impl<'a> Packets<'a> {
             destination = source;
         }
         let packet = match rng.percent(8) {
-            true => edges::neighbour_packet(rng, source, destination),
+            true => edges::neighbour_packet(rng, here.mac, (source, destination)),
             false => self.aim.packet(rng, (source, destination), service),
         };
         Sent {
