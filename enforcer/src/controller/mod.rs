@@ -34,7 +34,6 @@ mod ssh;
 pub mod state;
 pub mod status;
 pub mod store;
-mod tags;
 
 pub use apply::{Applied, ApplyOptions, apply};
 pub use boot::{Booted, boot};

@@ -4,7 +4,6 @@
 //! the command says what is true; the next one works, and nothing is left behind.
 
 mod remains;
-mod run;
 pub mod seam;
 mod story;
 
@@ -21,10 +20,10 @@ use crate::either::{Force, apply, in_force, serving};
 /// What the kernel says when it is out of memory, forbids, or is disturbed.
 pub const KERNEL: [&str; 4] = ["ENOMEM", "EPERM", "EBUSY", "EINTR"];
 /// What file systems say when they are full, broken or read-only.
-pub const FILES: [&str; 3] = ["ENOSPC", "EIO", "EROFS"];
+const FILES: [&str; 3] = ["ENOSPC", "EIO", "EROFS"];
 
 /// Calls by which a command changes files and pins.
-pub const FILE_CALLS: [&str; 10] = [
+const FILE_CALLS: [&str; 10] = [
     "openat",
     "write",
     "fsync",

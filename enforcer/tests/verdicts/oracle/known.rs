@@ -5,7 +5,7 @@ use enforcer::policy::model::ZoneRef;
 
 use super::flows::{History, Opening, Side};
 use super::quote::Quote;
-use super::zones::{Link, Refused};
+use super::zones::{Link, Refused, source_zone};
 use super::{Allowed, Expected, Router, pass};
 
 impl Router<'_> {
@@ -31,7 +31,8 @@ impl Router<'_> {
                 mac: None,
                 ..self.link(packet)
             };
-            side == Side::Responder && self.source_on(link, packet) == Ok(recorded)
+            let zone = source_zone(self.policy, self.world, link, packet.source);
+            side == Side::Responder && zone == Ok(recorded)
         };
         if recorded != from && !asked() {
             return None;
@@ -54,7 +55,7 @@ impl Router<'_> {
 
     /// The drop of a fragment that does not follow what came before.
     pub(super) fn unfollowed(&self, packet: &Opening, reason: &'static str) -> Expected {
-        match self.source_on(self.link(packet), packet) {
+        match source_zone(self.policy, self.world, self.link(packet), packet.source) {
             Err(refused) if reason == "fragment-orphan" => {
                 self.dropped(refused.reason, refused.zone, None)
             }

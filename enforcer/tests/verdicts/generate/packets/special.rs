@@ -2,13 +2,12 @@
 
 use super::super::sequel::{answer, tags};
 use super::super::{Rng, edges, errors};
-use super::{Packets, RECENT, Sent};
-use crate::crossing::Crossing;
+use super::{Arrival, Packets, RECENT, Sent};
 use crate::oracle::judge;
 
 impl Packets<'_> {
     /// A fragment.
-    pub(super) fn piece(&mut self, rng: &mut Rng) -> Crossing {
+    pub(super) fn piece(&mut self, rng: &mut Rng) -> Arrival {
         let is_later = self.pieces.has_any() && rng.percent(65);
         let mut sent = match is_later {
             true => self.pieces.later(rng),
@@ -28,9 +27,9 @@ impl Packets<'_> {
         if rng.percent(3) {
             edges::damage(rng, &mut frame);
         }
-        let way = sent.way();
-        judge(self.policy, self.world, &frame, way, &mut self.history);
-        Crossing::new(frame, way)
+        let ifindex = sent.here.ifindex;
+        judge(self.policy, self.world, &frame, ifindex, &mut self.history);
+        (frame, ifindex)
     }
 
     /// An ICMP error about an earlier packet, usually to who sent that, from the
@@ -63,7 +62,6 @@ impl Packets<'_> {
         Sent {
             here: self.home(rng, ends.0),
             packet: errors::error(rng, about.packet, ends),
-            leaving: None,
         }
     }
 }
