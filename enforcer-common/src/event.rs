@@ -41,7 +41,7 @@ pub struct Event {
     pub kind: Kind,
     /// Number of the drop reason; 0 for none.
     pub reason: u8,
-    /// [`Event::PARSED`] and [`Event::EGRESS`].
+    /// [`Event::PARSED`], [`Event::EGRESS`] and [`Event::ARP`].
     pub flags: u8,
 }
 
@@ -70,6 +70,8 @@ impl Event {
     pub const PARSED: u8 = 1;
     /// The packet was going out, not coming in.
     pub const EGRESS: u8 = 2;
+    /// The packet is ARP.
+    pub const ARP: u8 = 4;
 }
 
 const _: () = assert!(size_of::<Event>() == 72);

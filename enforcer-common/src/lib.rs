@@ -15,8 +15,6 @@
 extern crate alloc;
 
 pub mod address;
-mod admit;
-pub mod bridge;
 pub mod cell;
 pub mod control;
 pub mod counter;
@@ -24,12 +22,14 @@ pub mod decide;
 pub mod dropped;
 pub mod essential;
 pub mod event;
+pub mod failsafe;
 pub mod flow;
 pub mod fragment;
 pub mod idle;
 pub mod layout;
 pub mod limits;
 pub mod lookup;
+pub mod neighbour;
 pub mod packet;
 pub mod parse;
 pub mod question;

@@ -29,6 +29,12 @@ pub const FLOWS: u32 = 65_536;
 /// Flows that are not established yet, likewise.
 pub const FLOWS_NEW: u32 = 65_536;
 
+/// Most options of a packet of neighbour discovery.
+pub const NEIGHBOUR_OPTIONS: usize = 32;
+
+/// Most bytes of a packet of neighbour discovery, from the start of the frame.
+pub const NEIGHBOUR_BYTES: u32 = 1_024;
+
 /// Datagrams whose later fragments are awaited.
 pub const FRAGMENTS: u32 = 1_024;
 

@@ -46,7 +46,7 @@ reasons! {
     /// A fragment that is empty, of a length that no fragment has, or beyond the
     /// longest datagram.
     BAD_FRAGMENT = 8, "bad-fragment";
-    /// TCP data offset or UDP length makes no sense.
+    /// TCP data offset, UDP length or options of neighbour discovery make no sense.
     BAD_TRANSPORT_HEADER = 9, "bad-transport-header";
     /// ICMP inside IPv6 or ICMPv6 inside IPv4.
     WRONG_ICMP_FAMILY = 10, "wrong-icmp-family";

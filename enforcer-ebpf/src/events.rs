@@ -6,7 +6,6 @@ use enforcer_common::event::{Budget, Event, Kind};
 use enforcer_common::lookup::Tables;
 use enforcer_common::question::Origin;
 use enforcer_common::verdict::DropReason;
-use enforcer_common::wire::protocol;
 
 use crate::apart;
 use crate::flows::ticks;
@@ -39,8 +38,7 @@ pub fn send(active: &Active, kind: Kind, scratch: &Scratch) {
         ..
     } = scratch;
     let (question, reason) = (&facts.question, why.reason);
-    let has_ip = question.protocol != protocol::ETHERNET;
-    let is_parsed = has_ip && (!reason.is_of_parser() || kind == Kind::LOG);
+    let is_parsed = !reason.is_of_parser() || kind == Kind::LOG;
     let is_egress = question.place.origin != Origin::WIRE;
     let to = match why.to() {
         Some(to) => to.0,
@@ -69,7 +67,8 @@ pub fn send(active: &Active, kind: Kind, scratch: &Scratch) {
         kind,
         reason: if kind == Kind::LOG { 0 } else { reason.0 },
         flags: if is_parsed { Event::PARSED } else { 0 }
-            | if is_egress { Event::EGRESS } else { 0 },
+            | if is_egress { Event::EGRESS } else { 0 }
+            | if facts.is_arp() { Event::ARP } else { 0 },
     });
     entry.submit(0);
 }

@@ -18,6 +18,7 @@ use enforcer_common::layout::{DECLARED_HALF_WORDS, Layout};
 use enforcer_common::limits;
 use enforcer_common::lookup::{self, Tables};
 use enforcer_common::parse::Facts;
+use enforcer_common::question::Tags;
 use enforcer_common::terms::SourceKey;
 
 use crate::flows::FlowScratch;
@@ -239,7 +240,7 @@ fn unconfirmed(control: &'static Control, until: u64, ifindex: u32, zero: u32) -
         return Control::OPEN;
     }
     let is_enforced = match Active::of(control, previous & 1, zero) {
-        Some(active) => lookup::has_program(&active, ifindex),
+        Some(active) => lookup::link(&active, ifindex, Tags::default()).is_enforced,
         None => true,
     };
     if is_enforced { previous } else { Control::OPEN }

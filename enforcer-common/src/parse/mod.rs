@@ -9,7 +9,7 @@ mod transport;
 
 use crate::address::Addr;
 use crate::fragment::Piece;
-use crate::limits::{EXTENSION_BYTES, IPV4_OPTION_BYTES};
+use crate::limits::{EXTENSION_BYTES, IPV4_OPTION_BYTES, NEIGHBOUR_BYTES};
 use crate::packet::{Packet, header};
 use crate::question::{Mac, Place, Question, Tags};
 use crate::verdict::DropReason;
@@ -45,7 +45,8 @@ pub struct Facts {
     pub hop_limit: u8,
     /// TCP flags; 0 for other protocols.
     pub tcp_flags: u8,
-    /// [`Facts::TRACKED`], [`Facts::FIRST`], [`Facts::LATER`], [`Facts::ERROR`].
+    /// [`Facts::TRACKED`], [`Facts::FIRST`], [`Facts::LATER`], [`Facts::ERROR`],
+    /// [`Facts::NEIGHBOUR`].
     pub flags: u16,
     /// Source port, identifier of an echo, or 0.
     pub source_port: u16,
@@ -54,12 +55,13 @@ pub struct Facts {
     /// Of a fragment: where it lies in its datagram. Of other packets it means
     /// nothing.
     pub piece: Piece,
-    /// Of an ICMP error: where the packet lies that it quotes. Of other packets
-    /// it means nothing.
+    /// Of an ICMP error: where the packet lies that it quotes. Of ARP: where it
+    /// lies itself; of neighbour discovery, what follows the first eight bytes. Of
+    /// other packets it means nothing.
     pub quote: Quote,
 }
 
-/// Where the packet lies that an ICMP error quotes, in bytes from the start of
+/// Where a part of a packet lies that is read later, in bytes from the start of
 /// the frame.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,8 +82,12 @@ impl Facts {
     /// An ICMP error that may report a packet of a known flow.
     pub const ERROR: u16 = 8;
 
+    /// ARP, or neighbour discovery that is no fragment: it says who has which
+    /// address.
+    pub const NEIGHBOUR: u16 = 16;
+
     /// Any of those that more than the headers of this packet decides about.
-    pub const UNUSUAL: u16 = Self::FIRST | Self::LATER | Self::ERROR;
+    pub const UNUSUAL: u16 = Self::FIRST | Self::LATER | Self::ERROR | Self::NEIGHBOUR;
 
     /// The facts of no packet, seen at a place; the parser fills in the others.
     pub const fn unread(place: Place) -> Self {
@@ -115,6 +121,12 @@ impl Facts {
         self.flags & (Self::FIRST | Self::LATER) != 0
     }
 
+    /// Whether it is ARP, which has no number among the protocols.
+    #[inline(always)]
+    pub fn is_arp(&self) -> bool {
+        self.flags & Self::NEIGHBOUR != 0 && self.question.protocol() != protocol::ICMPV6
+    }
+
     /// Whether the packet can belong to a flow.
     #[inline(always)]
     pub fn is_tracked(&self) -> bool {
@@ -131,8 +143,6 @@ pub enum Payload {
     Link,
     /// IPv4 or IPv6.
     Ip,
-    /// What nobody here knows.
-    Other,
 }
 
 /// Reads the Ethernet header and up to two VLAN tags, where there are any.
@@ -189,7 +199,7 @@ const fn is_vlan(ether_type: u16) -> bool {
 }
 
 /// Reads what the frame carries; of IP the facts, all but the place of their
-/// question, which the parser leaves as it is; of ARP the addresses in it.
+/// question, which the parser leaves as it is.
 #[inline(always)]
 pub fn payload(
     packet: &impl Packet,
@@ -205,16 +215,11 @@ pub fn payload(
         ether_type::IPV4 => ipv4(packet, start, facts)?,
         ether_type::IPV6 => ipv6(packet, start, facts)?,
         ether_type::ARP => {
-            let arp = header::<Arp>(packet, start)?;
-            if !arp.is_ipv4_over_ethernet() {
-                return Err(DropReason::BAD_ARP);
-            }
-            facts.question.source = arp.sender();
-            facts.question.destination = arp.target();
+            arp(packet, start, facts)?;
             return Ok(Payload::Arp);
         }
         ether_type::PPPOE_DISCOVERY => return Ok(Payload::Link),
-        _ => return Ok(Payload::Other),
+        _ => return Err(DropReason::UNKNOWN_ETHERTYPE),
     };
     let is_ipv6 = link.ether_type == ether_type::IPV6;
     let rest = if is_extension(rest.protocol, is_ipv6) && facts.flags != Facts::LATER {
@@ -243,10 +248,31 @@ pub fn payload(
     Ok(Payload::Ip)
 }
 
-/// Above every offset of a header that is read, in a quoted packet too.
+/// Reads who asks or answers for whom.
+#[inline(always)]
+fn arp(packet: &impl Packet, start: usize, facts: &mut Facts) -> Result<(), DropReason> {
+    let arp = header::<Arp>(packet, start)?;
+    if !arp.is_ipv4_over_ethernet() {
+        return Err(DropReason::BAD_ARP);
+    }
+    facts.question.source = arp.sender_address();
+    facts.question.destination = arp.target_address();
+    facts.question.protocol = 0;
+    facts.question.service = 0;
+    (facts.source_port, facts.destination_port) = (0, 0);
+    facts.flags = Facts::NEIGHBOUR;
+    facts.quote = Quote {
+        start: start as u32,
+        end: (start + size_of::<Arp>()) as u32,
+    };
+    Ok(())
+}
+
+/// Above every offset of a header that is read, in a quoted packet and in options
+/// of neighbour discovery too.
 const OFFSETS: u32 = 1024;
 
-const _: () = assert!(MOST_BYTES < OFFSETS);
+const _: () = assert!(MOST_BYTES < OFFSETS && NEIGHBOUR_BYTES <= OFFSETS);
 
 /// Most bytes of an IPv4 or IPv6 header and what is walked behind it.
 const NETWORK_BYTES: usize = size_of::<Ipv6>() + IPV4_OPTION_BYTES + EXTENSION_BYTES;
@@ -260,7 +286,7 @@ const WHOLE: u16 = 0;
 ///
 /// Offsets are below [`OFFSETS`]; the mask tells the verifier, changing nothing.
 #[inline(always)]
-fn merged(packet: &impl Packet, offset: usize) -> usize {
+pub(crate) fn merged(packet: &impl Packet, offset: usize) -> usize {
     (packet.opaque(offset as u32) & (OFFSETS - 1)) as usize
 }
 

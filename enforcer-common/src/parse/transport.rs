@@ -1,6 +1,7 @@
 //! Transport headers: ports, flags, type and code.
 
 use super::{Facts, Quote, Rest, WHOLE};
+use crate::neighbour::is_discovery;
 use crate::packet::Packet;
 use crate::question::{echo_reply, echo_request};
 use crate::verdict::DropReason;
@@ -47,8 +48,9 @@ pub(super) fn transport(
                 (service, (icmp.id(), icmp.id()))
             } else {
                 flags = facts.flags;
-                if flags == WHOLE && reports(rest.protocol, icmp.kind()) {
-                    flags = Facts::ERROR;
+                let read_later = read_later(rest.protocol, icmp.kind());
+                if flags == WHOLE && read_later != 0 {
+                    flags = read_later;
                     facts.quote = Quote {
                         start: (rest.offset + size_of::<Icmp>()) as u32,
                         end: rest.end as u32,
@@ -71,13 +73,14 @@ pub(super) const fn is_echo(protocol: u8, kind: u8) -> bool {
     echo_request(protocol) == kind || echo_reply(protocol) == kind
 }
 
-/// Whether the type is that of an error which may report a packet of a flow:
-/// unreachable, time exceeded, parameter problem (RFC 792), packet too big (RFC
-/// 4443). Source quench is to be ignored (RFC 6633).
+/// [`Facts::ERROR`] of a type which may report a packet of a flow: unreachable, time exceeded, parameter problem (RFC 792), packet too big (RFC
+/// 4443). Source quench is to be ignored (RFC 6633). [`Facts::NEIGHBOUR`] of one
+/// that says who has which address; 0 of others.
 #[inline(always)]
-const fn reports(protocol: u8, kind: u8) -> bool {
-    match protocol {
-        protocol::ICMP => matches!(kind, 3 | 11 | 12),
-        _ => matches!(kind, 1..=4),
+const fn read_later(protocol: u8, kind: u8) -> u16 {
+    match (protocol, kind) {
+        (protocol::ICMP, 3 | 11 | 12) | (protocol::ICMPV6, 1..=4) => Facts::ERROR,
+        (protocol::ICMPV6, kind) if is_discovery(kind) => Facts::NEIGHBOUR,
+        _ => 0,
     }
 }

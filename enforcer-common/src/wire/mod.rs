@@ -39,7 +39,7 @@ headers! {
     /// What follows the EtherType of a VLAN tag (IEEE 802.1Q).
     VlanTag { control: u16, ether_type: u16, }
     /// ARP (RFC 826).
-    Arp { hardware_type: u16, protocol_type: u16, lengths: u16, operation: u16, addresses: [u16; 10], }
+    Arp { hardware_type: u16, protocol_type: u16, lengths: u16, operation: u16, sender: [u16; 3], sender_address: [u16; 2], target: [u16; 3], target_address: [u16; 2], }
     /// IPv4 without options (RFC 791).
     Ipv4 {
         version_length: u8, service: u8, total_length: u16, id: u16, fragment: u16,
@@ -60,6 +60,10 @@ headers! {
     /// ICMP and ICMPv6: type, code and the first four bytes of the body, which
     /// start with the identifier of an echo (RFC 792, RFC 4443).
     Icmp { kind: u8, code: u8, checksum: u16, id: u16, sequence: u16, }
+    /// What an advertisement or a solicitation is about (RFC 4861, 4.3 and 4.4).
+    NeighbourTarget { target: [u16; 8], }
+    /// An option of neighbour discovery with a hardware address (RFC 4861, 4.6.1).
+    NeighbourOption { kind: u8, length: u8, address: [u16; 3], }
     /// Two bytes.
     PairOfBytes { first: u8, second: u8, }
 }
@@ -74,16 +78,20 @@ const fn be32([high, low]: [u16; 2]) -> u32 {
     (be16(high) as u32) << 16 | be16(low) as u32
 }
 
+#[inline(always)]
+const fn mac([high, a, b]: [u16; 3]) -> Mac {
+    Mac {
+        low: be32([a, b]),
+        high: be16(high),
+        padding: 0,
+    }
+}
+
 impl Ethernet {
     /// Hardware address of the sender.
     #[inline(always)]
     pub fn source(&self) -> Mac {
-        let [high, a, b] = self.source;
-        Mac {
-            low: be32([a, b]),
-            high: be16(high),
-            padding: 0,
-        }
+        mac(self.source)
     }
 
     /// EtherType, or below 0x600 the length of an 802.3 frame.
@@ -131,18 +139,50 @@ impl Arp {
             && be16(self.lengths) == 0x0604
     }
 
-    /// Address of the sender.
+    /// Hardware address that the sender gives for its own.
     #[inline(always)]
-    pub fn sender(&self) -> Addr {
-        let [_, _, _, high, low, ..] = self.addresses;
-        Addr::v4(be32([high, low]))
+    pub fn sender(&self) -> Mac {
+        mac(self.sender)
     }
 
-    /// Address that is looked for, or answered to.
+    /// Address that the sender gives for its own.
     #[inline(always)]
-    pub fn target(&self) -> Addr {
-        let [.., high, low] = self.addresses;
-        Addr::v4(be32([high, low]))
+    pub fn sender_address(&self) -> Addr {
+        Addr::v4(be32(self.sender_address))
+    }
+
+    /// Address that is asked for, or answered.
+    #[inline(always)]
+    pub fn target_address(&self) -> Addr {
+        Addr::v4(be32(self.target_address))
+    }
+}
+
+impl NeighbourTarget {
+    /// The address.
+    #[inline(always)]
+    pub fn address(&self) -> Addr {
+        words(&self.target)
+    }
+}
+
+impl NeighbourOption {
+    /// Its type.
+    #[inline(always)]
+    pub fn kind(&self) -> u8 {
+        self.kind
+    }
+
+    /// Its length in bytes; 0 in an invalid one.
+    #[inline(always)]
+    pub fn bytes(&self) -> u32 {
+        u32::from(self.length) * 8
+    }
+
+    /// The hardware address, if it has one.
+    #[inline(always)]
+    pub fn address(&self) -> Mac {
+        mac(self.address)
     }
 }
 

@@ -34,6 +34,12 @@ impl Boot {
             let why = in_one_line(damaged);
             output::complain(&format!("warning: a later policy does not count: {why}\n"));
         }
+        if let Some(error) = &booted.not_closed {
+            let why = in_one_line(error);
+            output::complain(&format!(
+                "warning: forwarding was not off until the policy was active: {why}\n"
+            ));
+        }
         if self.json {
             output::print_json(&json!({
                 "policy": booted.policy.as_ref().map(|policy| json!({

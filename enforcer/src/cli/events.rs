@@ -202,11 +202,11 @@ fn described(packet: &Packet) -> String {
         ..
     } = *packet;
     match packet.protocol {
-        protocol::ICMP | protocol::ICMPV6 => {
+        Some(protocol::ICMP | protocol::ICMPV6) => {
             let [kind, code] = service.to_be_bytes();
             format!("{source} -> {destination} {}/{kind}/{code}", name(packet))
         }
-        protocol::TCP | protocol::UDP | protocol::SCTP => {
+        Some(protocol::TCP | protocol::UDP | protocol::SCTP) => {
             let (from, to) = (end(source, source_port), end(destination, service));
             format!("{from} -> {to}/{}", name(packet))
         }
@@ -219,7 +219,10 @@ fn end(address: std::net::IpAddr, port: u16) -> String {
 }
 
 fn name(packet: &Packet) -> String {
-    match packet.protocol {
+    let Some(protocol) = packet.protocol else {
+        return "arp".to_owned();
+    };
+    match protocol {
         protocol::ICMP => "icmp".to_owned(),
         protocol::ICMPV6 => "icmpv6".to_owned(),
         protocol::TCP => "tcp".to_owned(),
@@ -245,7 +248,7 @@ fn record(event: &Told) -> Value {
     if let Some(packet) = &event.packet {
         record["source"] = packet.source.to_string().into();
         record["destination"] = packet.destination.to_string().into();
-        record["protocol"] = packet.protocol.into();
+        record["protocol"] = json!(packet.protocol);
         record["source_port"] = packet.source_port.into();
         record["service"] = packet.service.into();
     }
@@ -263,7 +266,7 @@ mod tests {
         let packet = Packet {
             source: "10.0.20.5".parse().unwrap(),
             destination: "10.0.10.5".parse().unwrap(),
-            protocol: protocol::TCP,
+            protocol: Some(protocol::TCP),
             source_port: 40_000,
             service: 443,
         };
@@ -286,12 +289,17 @@ mod tests {
              10.0.20.5:40000 -> 10.0.10.5:443/tcp, in by eth1, 74 bytes\n"
         );
         event.packet = Some(Packet {
-            protocol: protocol::ICMPV6,
+            protocol: Some(protocol::ICMPV6),
             service: 128 << 8,
             source: "fd00::5".parse().unwrap(),
             destination: "fd00::6".parse().unwrap(),
             ..packet
         });
+        let arp = Packet {
+            protocol: None,
+            ..packet
+        };
+        assert_eq!(described(&arp), "10.0.20.5 -> 10.0.10.5 arp");
         event.tags = Tags { outer: 7, inner: 8 };
         event.comes_in = false;
         assert!(

@@ -97,13 +97,9 @@ impl LinkKeys {
         }
     }
 
-    /// A bridge is where its ports are, too.
-    fn of_place(place: Place, devices: &Devices<'_>) -> Self {
-        let device = devices.iter().find(|one| one.ifindex == place.ifindex);
-        let ports = device.into_iter().flat_map(|bridge| devices.ports(bridge));
-        let ports = ports.map(|port| port.ifindex);
+    fn of_place(place: Place) -> Self {
         Self {
-            interfaces: ports.chain([place.ifindex]).collect(),
+            interfaces: BTreeSet::from([place.ifindex]),
             vlans: place.vlan.into_iter().collect(),
         }
     }
@@ -170,8 +166,7 @@ impl Claims {
                 Some(device) => devices.place(device),
                 None => Place::NONE,
             });
-            let keys_of = |place| LinkKeys::of_place(place, devices);
-            let keys = keys.intern(place.map(keys_of).unwrap_or_default());
+            let keys = keys.intern(place.map(LinkKeys::of_place).unwrap_or_default());
             (failsafe.from, keys)
         });
         let failsafes = failsafe.collect();

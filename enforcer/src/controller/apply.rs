@@ -18,6 +18,7 @@ use super::settle::{Active, settle};
 use super::shrink::shrink;
 use super::ssh;
 use super::state::{AppliedPolicy, Record};
+use super::tags;
 
 /// How a policy is applied.
 #[derive(Clone, Debug, Default)]
@@ -98,6 +99,7 @@ pub(super) fn apply_locked(
         None => Numbering::default(),
     };
     let image = compile(&policy, &machine, &mut numbering).map_err(ControllerError::Rejected)?;
+    tags::check(&policy, &machine, &image.hooks)?;
     if options.confirm.is_none() {
         spare_session(source, &policy, &image, &machine)?;
     }

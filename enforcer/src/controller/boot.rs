@@ -30,6 +30,8 @@ pub struct Booted {
     pub damaged: Vec<ControllerError>,
     /// Whether forwarding was off in the meantime, and is now as it was.
     pub reopened: bool,
+    /// Why it was not off until the policy was in force, if it was not.
+    pub not_closed: Option<ControllerError>,
 }
 
 /// A policy that is in force after a boot.
@@ -51,26 +53,48 @@ pub struct Restored {
 /// it is.
 pub fn boot(instance: &Instance) -> Result<Booted, ControllerError> {
     programs::check_privileges("booting")?;
+    attempt(instance).or_else(|error| match error {
+        ControllerError::Closed(_) | ControllerError::Busy { .. } => Err(error),
+        error if is_judged(instance) || is_new(instance) => Err(error),
+        error => closed_if(close(instance).is_ok(), Err(error)),
+    })
+}
+
+fn attempt(instance: &Instance) -> Result<Booted, ControllerError> {
     let lock = Lock::take(&instance.lock)?;
     if instance.pins.check().is_ok() && instance.pins.current()?.is_some() {
         let policy = closed_if(is_closed(instance), checked(instance, &lock))?;
         return done(instance, policy, Vec::new());
     }
-    let last = match instance.store.last_good() {
-        Ok(last) if last.record.is_none() && last.damaged.is_empty() => {
-            return done(instance, None, Vec::new());
-        }
-        other => other,
+    if is_new(instance) {
+        return done(instance, None, Vec::new());
+    }
+    // If that fails, the policy is needed all the more.
+    let closed = close(instance);
+    let last = mount(instance).and_then(|()| instance.store.last_good());
+    let restored = last.and_then(|last| match last.record {
+        Some(record) => Ok((restored(instance, record)?, last.damaged)),
+        None => Err(first_of(last.damaged)),
+    });
+    let (policy, damaged) = match closed {
+        Ok(()) => closed_if(true, restored)?,
+        Err(_) => restored?,
     };
-    close(instance)?;
-    let restored = mount(instance)
-        .and(last)
-        .and_then(|last| match last.record {
-            Some(record) => Ok((restored(instance, record)?, last.damaged)),
-            None => Err(first_of(last.damaged)),
-        });
-    let (policy, damaged) = closed_if(true, restored)?;
-    done(instance, Some(policy), damaged)
+    Ok(Booted {
+        not_closed: closed.err(),
+        ..done(instance, Some(policy), damaged)?
+    })
+}
+
+/// Whether no policy was ever applied here.
+fn is_new(instance: &Instance) -> bool {
+    let last = instance.store.last_good();
+    last.is_ok_and(|last| last.record.is_none() && last.damaged.is_empty())
+}
+
+/// Whether there are programs that judge what is forwarded.
+fn is_judged(instance: &Instance) -> bool {
+    matches!(instance.pins.current(), Ok(Some(_)))
 }
 
 fn done(
@@ -82,6 +106,7 @@ fn done(
         policy,
         damaged,
         reopened: reopen(instance)?,
+        not_closed: None,
     })
 }
 

@@ -89,6 +89,14 @@ pub enum ControllerError {
         /// Why.
         reason: String,
     },
+    /// Zones depend on VLAN tags that a device takes off.
+    #[error(
+        "interface {interface} takes VLAN tags off before XDP sees them, and zones depend on them: run `ethtool -K {interface} rxvlan off`, or write `interfaces: {{ {interface}: {{ hook: tc }} }}` in the policy"
+    )]
+    HiddenTags {
+        /// Its name.
+        interface: String,
+    },
     /// No policy is in force that should be, and nothing is forwarded.
     #[error(
         "forwarding stays off, because the policy is not in force again; mend that or apply another policy, then run `enforcer boot` once more (without any policy: `enforcer detach`)"

@@ -78,8 +78,8 @@ pub struct Packet {
     pub source: IpAddr,
     /// Destination address.
     pub destination: IpAddr,
-    /// IP protocol number.
-    pub protocol: u8,
+    /// IP protocol number; ARP has none.
+    pub protocol: Option<u8>,
     /// Source port, of protocols that have ports.
     pub source_port: u16,
     /// Destination port, or type and code of ICMP (`type << 8 | code`).
@@ -181,7 +181,7 @@ impl<'i> Follower<'i> {
         let packet = Packet {
             source: event.source.into(),
             destination: event.destination.into(),
-            protocol: event.protocol,
+            protocol: (event.flags & Event::ARP == 0).then_some(event.protocol),
             source_port: event.source_port,
             service: event.service,
         };

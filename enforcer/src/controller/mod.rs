@@ -34,6 +34,7 @@ mod ssh;
 pub mod state;
 pub mod status;
 pub mod store;
+mod tags;
 
 pub use apply::{Applied, ApplyOptions, apply};
 pub use boot::{Booted, boot};

@@ -54,8 +54,8 @@ impl News {
         loop {
             // The rest of a longer message goes with it.
             match recv(self.0.as_raw_fd(), &mut [0; 64], MsgFlags::empty()) {
-                // The kernel had more to say than the socket takes.
-                Ok(_) | Err(Errno::ENOBUFS) => heard = true,
+                // The kernel had more to say than the socket, or memory, takes.
+                Ok(_) | Err(Errno::ENOBUFS | Errno::ENOMEM) => heard = true,
                 Err(Errno::EAGAIN) => return Ok(heard),
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),

@@ -13,7 +13,6 @@ mod device;
 pub mod diagnostic;
 pub mod duration;
 pub mod essential;
-mod ether_type;
 mod help;
 pub mod kind;
 pub mod limits;

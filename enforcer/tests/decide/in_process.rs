@@ -8,15 +8,18 @@ use enforcer_common::cell::Slot;
 use enforcer_common::decide::{self, Dropped, Routes};
 use enforcer_common::essential::Essential;
 use enforcer_common::flow;
+use enforcer_common::lookup;
+use enforcer_common::neighbour;
 use enforcer_common::packet::Bytes;
 use enforcer_common::parse::{self, Facts, Payload};
-use enforcer_common::question::{Origin, Place, Question};
+use enforcer_common::question::{Origin, Place, Question, Tags};
 use enforcer_common::verdict::DropReason;
 use enforcer_common::wire::protocol;
 use enforcer_common::zone::ZoneId;
 
 use crate::compare::{Counter, Counters, Datapath};
 use crate::compiled::images;
+use crate::crossing::Way;
 use crate::world::{Route, World};
 
 /// Compiled policies that follow each other, and what they have counted.
@@ -56,21 +59,29 @@ impl<'w> InProcess<'w> {
         }
     }
 
-    fn judge(&self, frame: &[u8], ifindex: u32) -> Result<Passed, Dropped> {
+    fn judge(&self, frame: &[u8], way: Way) -> Result<Passed, Dropped> {
         let packet = Bytes::new(frame);
         let link = parse::link_layer(&packet)?;
         let mut facts = Facts::unread(Place {
-            ifindex,
+            ifindex: way.ifindex(),
             tags: link.tags,
-            origin: Origin::WIRE,
+            origin: match way {
+                Way::In(_) => Origin::WIRE,
+                Way::Out(_, None) => Origin::ROUTER,
+                Way::Out(_, Some(_)) => Origin::UNGUARDED,
+            },
             mac: link.source,
-            exit: 0,
         });
-        match parse::payload(&packet, &link, &mut facts)? {
-            Payload::Arp => return self.admit_frame(&facts, Essential::ARP),
-            Payload::Link => return self.admit_frame(&facts, Essential::LINK),
-            Payload::Other => return Err(DropReason::UNKNOWN_ETHERTYPE.into()),
-            Payload::Ip => {}
+        let payload = parse::payload(&packet, &link, &mut facts)?;
+        if payload == Payload::Link {
+            return self.admit_frame(&facts, Essential::LINK);
+        }
+        if facts.flags & Facts::NEIGHBOUR != 0 {
+            let source = decide::source_end(&self.image, &facts.question);
+            neighbour::check(&self.image, &packet, &facts, &source)?;
+        }
+        if payload == Payload::Arp {
+            return self.admit_frame(&facts, Essential::ARP);
         }
         let question = &facts.question;
         let ends = decide::ends(&self.image, question);
@@ -115,8 +126,13 @@ impl<'w> InProcess<'w> {
 }
 
 impl Datapath for InProcess<'_> {
-    fn run(&mut self, frame: &[u8], ifindex: u32) -> bool {
-        let (moved, passes) = match self.judge(frame, ifindex) {
+    fn run(&mut self, frame: &[u8], way: Way) -> bool {
+        if let Way::Out(_, Some(ingress)) = way
+            && lookup::link(&self.image, ingress, Tags::default()).is_enforced
+        {
+            return true;
+        }
+        let (moved, passes) = match self.judge(frame, way) {
             Ok(Passed { slot, audited }) => {
                 let audit = |(from, to)| self.dropped(from, Some(to), DropReason::AUDIT);
                 let audit = audited.map(audit);
@@ -156,7 +172,7 @@ impl Datapath for InProcess<'_> {
 }
 
 impl Routes for InProcess<'_> {
-    fn route(&self, question: &Question, _: u32) -> decide::Route {
+    fn route(&self, question: &Question) -> decide::Route {
         match self
             .world
             .route(ip(&question.source), ip(&question.destination))

@@ -7,6 +7,8 @@ mod cases;
 mod compare;
 #[path = "../verdicts/compiled.rs"]
 mod compiled;
+#[path = "../verdicts/crossing.rs"]
+mod crossing;
 #[path = "../verdicts/generate/mod.rs"]
 mod generate;
 mod in_process;
@@ -15,6 +17,7 @@ mod oracle;
 #[path = "../verdicts/pcap.rs"]
 mod pcap;
 mod tables_memory;
+mod tables_neighbours;
 mod tables_packet;
 mod tables_verdict;
 #[path = "../verdicts/world.rs"]
@@ -42,5 +45,7 @@ fn random_packets_get_the_verdict_of_the_policy() {
 fn captured_packets_get_the_verdict_of_the_policy() {
     let world = World::new();
     let open = |policies: &[&_]| InProcess::new(policies, &world);
-    compare(&cases::captures(), &world, open, &mut Tally::new());
+    for case in [cases::captures_in(), cases::captures_out()] {
+        compare(&case, &world, open, &mut Tally::new());
+    }
 }

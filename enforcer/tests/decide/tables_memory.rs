@@ -1,5 +1,6 @@
 //! Tables that hold the oracle's memory of fragments to the standards.
 
+use crate::crossing::Way;
 use crate::generate::frames;
 use crate::oracle::flows::Opening;
 use crate::oracle::fragments::{Datagrams, Part, Piece};
@@ -116,6 +117,11 @@ fn opening() -> Opening {
         transport: Transport::Other,
         part: Part::Whole,
         quote: None,
+        claims: None,
     };
-    Opening::new(11, (Vlan::default(), [2, 0, 0, 0, 0, 9]), &datagram)
+    Opening::new(
+        Way::In(11),
+        (Vlan::default(), [2, 0, 0, 0, 0, 9]),
+        &datagram,
+    )
 }

@@ -1,6 +1,7 @@
 //! Tables that hold the oracle's reading of frames to the standards.
 
 use crate::generate::frames::{self, Extension, Packet};
+use crate::oracle::neighbours::Claims;
 use crate::oracle::packet::{AH, ICMP, ICMPV6, Payload, TCP, UDP, Vlan, read};
 
 const V4: [&str; 2] = ["10.0.0.9", "10.0.1.9"];
@@ -45,8 +46,14 @@ fn link_protocols_and_arp_are_told_apart() {
         packet[byte] = value;
         packet
     };
+    let claims = Claims {
+        source: "7.7.7.7".parse().expect("a valid address"),
+        is_probe: false,
+        macs: vec![[7; 6]],
+        target: None,
+    };
     let cases = [
-        (router, 0x0806, arp(), Ok(Payload::Arp)),
+        (router, 0x0806, arp(), Ok(Payload::Arp(claims))),
         (router, 0x0806, arp()[..27].to_vec(), Err("truncated")),
         (router, 0x0806, with(1, 2), Err("bad-arp")),
         (router, 0x0806, with(2, 0x86), Err("bad-arp")),

@@ -2,6 +2,7 @@
 
 use enforcer::policy::{Policy, Source, parse};
 
+use crate::crossing::Way;
 use crate::generate::frames::{self, Packet};
 use crate::oracle::packet::{ICMP, ICMPV6, TCP, UDP};
 use crate::oracle::{Expected, History, judge};
@@ -179,7 +180,10 @@ fn new_packets_are_judged_by_the_policy() {
 #[test]
 fn neighbours_are_served_whatever_the_policy_says() {
     let dhcp = |from, to| (UDP, frames::with_ports(UDP, from, to, 0));
-    let icmpv6 = |kind| (ICMPV6, frames::icmp(kind, 0, 0));
+    let icmpv6 = |kind| {
+        let target = "fd00::9".parse().ok();
+        (ICMPV6, frames::discovery(kind, target, &[]))
+    };
     type Content = (u8, Vec<u8>);
     let cases: Vec<(&str, &str, u8, Content, &str)> = vec![
         ("0.0.0.0", "255.255.255.255", 64, dhcp(68, 67), "dhcp"),
@@ -362,7 +366,7 @@ fn verdict_under(text: &str, packet: &Packet, ifindex: u32, history: &mut Histor
         &policy(text),
         &World::new(),
         &packet.bytes(),
-        ifindex,
+        Way::In(ifindex),
         history,
     ) {
         Expected::Pass { counted } => format!("pass {counted}"),
@@ -375,6 +379,7 @@ fn verdict_under(text: &str, packet: &Packet, ifindex: u32, history: &mut Histor
             format!("{reason} {from} {to} {}", counted.as_deref().unwrap_or("-"))
         }
         Expected::Audited { .. } => "audit".to_owned(),
+        Expected::Unjudged => "unjudged".to_owned(),
         Expected::Drop { reason, .. } => reason.to_owned(),
     }
 }

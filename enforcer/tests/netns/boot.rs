@@ -11,7 +11,7 @@ use xtask::lab::{Expectation, ROUTER, Service, succeeded};
 use Service::{Ping, Tcp, Udp};
 
 use crate::daemon::Daemon;
-use crate::faults::{KERNEL, faults, seam};
+use crate::faults::{FILE_CALLS, FILES, KERNEL, faults, seam};
 use crate::foreign;
 use crate::network::{DROPPED, Net, PASSES, Row, policy};
 
@@ -222,30 +222,42 @@ fn a_boot_that_is_killed_leaves_nothing_open_and_can_be_repeated() {
     );
 }
 
-/// A boot that meets an error has the policy in force, or forwards nothing.
 #[test]
 fn failing_bpf_calls_of_a_boot() {
     let net = Net::under(&policy(&[WEB]));
+    boot_with_faults(&net, (&["bpf"], &KERNEL), 11);
+}
+
+#[test]
+fn failing_file_calls_of_a_boot() {
+    let net = Net::under(&policy(&[WEB]));
+    boot_with_faults(&net, (&FILE_CALLS, &FILES), 17);
+}
+
+/// A boot that meets an error has the policy in force, or forwards nothing.
+fn boot_with_faults(net: &Net, (calls, errors): (&[&'static str], &[&'static str]), stride: usize) {
     net.forget();
-    let calls = seam::count(&net, &["bpf"], &["boot"]);
-    for fault in faults(&calls, &KERNEL, 11) {
+    let calls = seam::count(net, calls, &["boot"]);
+    for fault in faults(&calls, errors, stride) {
         net.forget();
-        let output = seam::run(&net, fault, &["boot"]);
-        let is_forwarding = forwarding(&net) == ["1", "1"];
-        assert_eq!(
-            output.status.success(),
-            is_forwarding,
-            "{fault:?}: {output:?}"
-        );
+        let output = seam::run(net, fault, &["boot"]);
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        let is_forwarding = forwarding(net) == ["1", "1"];
+        let is_off = complaint.contains("forwarding stays off");
+        match output.status.success() {
+            true => assert!(is_forwarding && !is_off, "{fault:?}: {complaint}"),
+            false => assert!(complaint.contains("error: "), "{fault:?}: {complaint}"),
+        }
+        assert!(!(is_forwarding && is_off), "{fault:?}: {complaint}");
         let seen = net.lab.observe(&[Expectation {
             from: "plant",
             to: "office",
             service: Udp(53),
             want: DROPPED,
         }]);
-        assert_eq!(seen.unwrap(), [DROPPED], "{fault:?}");
-        succeeded(&boot(&net)).unwrap();
-        assert_eq!(forwarding(&net), ["1", "1"], "{fault:?}");
+        assert_eq!(seen.unwrap(), [DROPPED], "{fault:?}: {complaint}");
+        succeeded(&boot(net)).unwrap();
+        assert_eq!(forwarding(net), ["1", "1"], "{fault:?}");
         net.expect(&WEB_ONLY[..1]);
     }
 }

@@ -48,18 +48,28 @@ impl Daemon {
 
     /// Waits until it says a line that contains `text`, and returns the line.
     pub fn wait_line(&mut self, text: &str) -> String {
+        let heard = self.hears(PATIENCE, |line| line.contains(text));
+        heard.unwrap_or_else(|_| panic!("no `{text}` in {:#?}", self.said))
+    }
+
+    /// Waits for a line; what it has said instead when there is none for some time.
+    /// It must not end meanwhile.
+    pub fn hears(
+        &mut self,
+        patience: Duration,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<String, Vec<String>> {
+        let before = self.said.len();
         loop {
-            match self.lines.recv_timeout(PATIENCE) {
+            match self.lines.recv_timeout(patience) {
                 Ok(line) => {
                     self.said.push(line.clone());
-                    if line.contains(text) {
-                        return line;
+                    if is_wanted(&line) {
+                        return Ok(line);
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => panic!("no `{text}` in {:#?}", self.said),
-                Err(RecvTimeoutError::Disconnected) => {
-                    panic!("it ended without `{text}`: {:#?}", self.said)
-                }
+                Err(RecvTimeoutError::Timeout) => return Err(self.said[before..].to_vec()),
+                Err(RecvTimeoutError::Disconnected) => panic!("it ended: {:#?}", self.said),
             }
         }
     }

@@ -2,12 +2,14 @@
 
 use std::env;
 use std::path::Path;
+use std::rc::Rc;
 
 use enforcer::compile::{Numbering, compile};
 use enforcer::policy::{DiagnosticKind, Policy, Source, parse};
 
 use crate::compare::{Case, Stage, Tally};
 use crate::compiled::machine;
+use crate::crossing::{Crossing, Way};
 use crate::generate::{Draft, Packets, Rng};
 use crate::pcap;
 use crate::world::World;
@@ -15,6 +17,7 @@ use crate::world::World;
 /// For captures: zones that many of their packets fall into.
 const CAPTURES_POLICY: &str = r#"
 version: 1
+defaults: { self_out: drop }
 zones:
   lan:     { match: [{ interface: lan0, prefix: [10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16] }] }
   tagged:  { match: [{ vlan: [10, 20, 100, "100.10"] }] }
@@ -29,14 +32,8 @@ conduits:
   - { id: plant,  from: any, to: any, services: [tcp/502, tcp/20000, udp/5353, icmp/3] }
   - { id: ping,   from: any, to: [any, unknown], services: [ping, sctp/1-65535, proto/47] }
   - { id: no-dns, from: v6, to: any, services: udp/53, action: drop, priority: 1 }
+  - { id: out,    from: [self, unknown], to: [lan, outside], services: [tcp/1-1024, icmp/3, proto/47, proto/41] }
 "#;
-
-/// Longest start of a captured packet that is fed cut off at every length:
-/// beyond it lies payload that nobody reads.
-const HEADERS_BYTES: usize = 384;
-
-/// Longest frame that a test-run gives to a program in one piece.
-const WHOLE_BYTES: usize = 3500;
 
 /// Policies that follow each other on one load of the programs.
 const POLICIES_IN_TURN: u64 = 10;
@@ -111,35 +108,46 @@ fn random(world: &World, seed: u64, packets: u64) -> Case {
     }
 }
 
-/// Every captured packet, and its start at every length up to where payload
-/// begins, on each interface in turn.
-pub fn captures() -> Case {
+/// Captured packets that come in, on each interface in turn.
+pub fn captures_in() -> Case {
+    captures(|_, ifindex| Way::In(ifindex))
+}
+
+/// Captured packets that leave: the router's own, and those of others.
+pub fn captures_out() -> Case {
+    const FOREIGN: u32 = 99;
+    captures(|number, ifindex| {
+        let is_of_router = number % 8 < 4;
+        Way::Out(ifindex, (!is_of_router).then_some(FOREIGN))
+    })
+}
+
+/// Every captured packet and its start at every length, from the longest to the
+/// shortest, which way `way` says for the number of a capture and its interface.
+fn captures(way: impl Fn(u32, u32) -> Way) -> Case {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pcap");
     let mut packets = Vec::new();
-    for (index, (_, capture)) in pcap::folder(&folder).into_iter().enumerate() {
-        let ifindex = 11 + index as u32 % 4;
+    for (number, (_, capture)) in (0..).zip(pcap::folder(&folder)) {
+        let way = way(number, 11 + number % 4);
         for frame in capture {
-            let starts = 14..frame.len().min(HEADERS_BYTES);
-            packets.extend(starts.map(|length| (frame[..length].to_vec(), ifindex)));
-            if (14..=WHOLE_BYTES).contains(&frame.len()) {
-                packets.push((frame, ifindex));
-            }
+            let whole: Rc<[u8]> = frame.into();
+            let lengths = (0..=whole.len()).rev();
+            packets.extend(lengths.map(|length| Crossing::start_of(&whole, length, way)));
         }
     }
-    let policy = read(CAPTURES_POLICY).expect("the policy is valid");
     Case {
         origin: "tests/data/pcap".to_owned(),
         stages: vec![Stage {
             text: CAPTURES_POLICY.to_owned(),
-            policy,
+            policy: read(CAPTURES_POLICY).expect("the policy is valid"),
             packets,
         }],
     }
 }
 
 fn assert_all_seen(tally: &Tally, except: &[&str]) {
-    // Of a full table, a broken one, and what the router sends itself.
-    let never = ["flow-table-full", "table-fault", "self-out"];
+    // Of a full table, and a broken one.
+    let never = ["flow-table-full", "table-fault"];
     let except = [&never, except].concat();
     let reasons = enforcer_common::verdict::DropReason::ALL
         .iter()
@@ -147,6 +155,8 @@ fn assert_all_seen(tally: &Tally, except: &[&str]) {
     let rules = [
         "allowed",
         "(intra-zone)",
+        "(self-out)",
+        "unjudged",
         "(related)",
         "(failsafe)",
         "(essential:arp)",

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use enforcer::policy::Policy;
 
-use crate::generate::Arrival;
+use crate::crossing::{Crossing, Way};
 use crate::oracle::flows::Opening;
 use crate::oracle::packet::{Frame, Payload};
 use crate::oracle::{self, Expected, History, judge};
@@ -14,13 +14,13 @@ use crate::world::World;
 
 /// Whatever judges packets with the tables of policies.
 pub trait Datapath {
-    /// Whether it can be given the frame.
-    fn takes(&self, frame: &[u8]) -> bool {
-        let _ = frame;
+    /// Whether it can be given the packet.
+    fn takes(&self, packet: &Crossing) -> bool {
+        let _ = packet;
         true
     }
     /// Whether the packet passes.
-    fn run(&mut self, frame: &[u8], ifindex: u32) -> bool;
+    fn run(&mut self, frame: &[u8], way: Way) -> bool;
     /// Everything counted so far; what is 0 may be missing.
     fn counters(&mut self) -> Counters;
     /// Puts the next policy in place of the present one.
@@ -55,7 +55,7 @@ pub struct Case {
 pub struct Stage {
     pub text: String,
     pub policy: Policy,
-    pub packets: Vec<Arrival>,
+    pub packets: Vec<Crossing>,
 }
 
 /// How often each kind of verdict was expected: ids and drop reasons.
@@ -77,8 +77,8 @@ pub fn compare<D: Datapath>(
         let before = run.datapath.counters();
         let mut expected = Counters::new();
         let mut differs = false;
-        for (frame, ifindex) in run.taken(stage) {
-            let (verdict, passed) = run.judge(stage, frame, *ifindex);
+        for packet in run.taken(stage) {
+            let (verdict, passed) = run.judge(stage, packet);
             differs |= verdict.passes() != passed;
             *tally.entry(verdict.kind()).or_default() += 1;
             for counter in verdict.counters() {
@@ -97,26 +97,27 @@ fn explain<D: Datapath>(case: &Case, mut run: Run<'_, D>) -> ! {
     for (number, stage) in case.stages.iter().enumerate() {
         run.begin(number);
         let mut before = run.datapath.counters();
-        for (packet, (frame, ifindex)) in run.taken(stage).into_iter().enumerate() {
+        for (index, packet) in run.taken(stage).into_iter().enumerate() {
             let flows = run.history.clone();
-            let (expected, passed) = run.judge(stage, frame, *ifindex);
+            let (expected, passed) = run.judge(stage, packet);
             let after = run.datapath.counters();
             let seen = difference(&before, &after);
             before = after;
             let wanted = expected.counters().into_iter().map(|counter| (counter, 1));
             if passed != expected.passes() || seen != wanted.collect() {
+                let (frame, way) = (packet.frame(), packet.way);
                 let read = oracle::packet::read(frame);
                 let flow = match &read {
                     Ok(Frame {
                         vlan,
                         mac,
                         payload: Payload::Ip(datagram),
-                    }) => flows.between(&Opening::new(*ifindex, (*vlan, *mac), datagram)),
+                    }) => flows.between(&Opening::new(way, (*vlan, *mac), datagram)),
                     _ => None,
                 };
                 panic!(
-                    "{}: packet {packet} under policy {number}\n{}\n\
-                     from interface {ifindex}, {} bytes: {}\n{read:?}\n{flow:?}\n\
+                    "{}: packet {index} under policy {number}\n{}\n\
+                     {way:?}, {} bytes: {}\n{read:?}\n{flow:?}\n\
                      expected: {expected:?}\nseen: passed {passed}, counted {seen:?}",
                     case.origin,
                     stage.text,
@@ -147,10 +148,9 @@ impl<'w, D: Datapath> Run<'w, D> {
     }
 
     /// The packets of a stage that the datapath can be given.
-    fn taken<'s>(&self, stage: &'s Stage) -> Vec<&'s Arrival> {
+    fn taken<'s>(&self, stage: &'s Stage) -> Vec<&'s Crossing> {
         let all = stage.packets.iter();
-        all.filter(|(frame, _)| self.datapath.takes(frame))
-            .collect()
+        all.filter(|packet| self.datapath.takes(packet)).collect()
     }
 
     /// Makes a policy active, given by its place in the case.
@@ -162,13 +162,13 @@ impl<'w, D: Datapath> Run<'w, D> {
     }
 
     /// What the oracle says of a packet, and whether the datapath let it pass.
-    fn judge(&mut self, stage: &Stage, frame: &[u8], ifindex: u32) -> (Expected, bool) {
+    fn judge(&mut self, stage: &Stage, packet: &Crossing) -> (Expected, bool) {
         if !self.datapath.is_stateful() {
             self.history = History::default();
         }
-        let history = &mut self.history;
-        let expected = judge(&stage.policy, self.world, frame, ifindex, history);
-        (expected, self.datapath.run(frame, ifindex))
+        let (frame, way) = (packet.frame(), packet.way);
+        let expected = judge(&stage.policy, self.world, frame, way, &mut self.history);
+        (expected, self.datapath.run(frame, way))
     }
 }
 
@@ -185,6 +185,7 @@ impl Expected {
             Self::Pass { counted } if counted.starts_with('(') => counted.clone(),
             Self::Pass { .. } => "allowed".to_owned(),
             Self::Audited { .. } => "audit".to_owned(),
+            Self::Unjudged => "unjudged".to_owned(),
             Self::Drop { reason, .. } => (*reason).to_owned(),
         }
     }
@@ -193,6 +194,7 @@ impl Expected {
     fn counters(&self) -> Vec<Counter> {
         let conduit = |id: &String| Counter::Conduit(id.clone());
         match self {
+            Self::Unjudged => Vec::new(),
             Self::Pass { counted } => vec![conduit(counted)],
             Self::Audited { from, to, counted } => {
                 let audit = Counter::Drop {

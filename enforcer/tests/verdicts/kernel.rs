@@ -9,6 +9,7 @@ use enforcer::policy::Policy;
 
 use crate::compare::{Counter, Counters, Datapath};
 use crate::compiled::images;
+use crate::crossing::{Crossing, Way};
 use crate::world::World;
 
 const XDP_DROP: i32 = 1;
@@ -17,7 +18,10 @@ const XDP_TX: i32 = 3;
 const TC_ACT_UNSPEC: i32 = -1;
 const TC_ACT_SHOT: i32 = 2;
 
-/// Which ingress program judges.
+/// Longest frame that a test-run gives to a program in one piece.
+const WHOLE_BYTES: usize = 3500;
+
+/// Where a program judges; what leaves crosses TC.
 #[derive(Clone, Copy, Debug)]
 pub enum Hook {
     Xdp,
@@ -65,6 +69,14 @@ impl Kernel {
 }
 
 impl Kernel {
+    /// The kind of hook that a packet crosses.
+    fn hook_of(&self, way: Way) -> Hook {
+        match way {
+            Way::In(_) => self.hook,
+            Way::Out(..) => Hook::Tc,
+        }
+    }
+
     /// What the XDP program returns for a frame, and what it makes of it.
     pub fn answer(&mut self, frame: &[u8], ifindex: u32) -> (i32, Vec<u8>) {
         let answer = self.trial.answer(frame, ifindex);
@@ -75,22 +87,28 @@ impl Kernel {
 impl Datapath for Kernel {
     /// A test-run of a TC program refuses frames that end inside the IP header
     /// behind an Ethernet header, which never get as far as that hook.
-    fn takes(&self, frame: &[u8]) -> bool {
-        let least = match (self.hook, frame.get(12..14)) {
+    fn takes(&self, packet: &Crossing) -> bool {
+        let frame = packet.frame();
+        let least = match (self.hook_of(packet.way), frame.get(12..14)) {
             (Hook::Xdp, _) => 0,
             (Hook::Tc, Some([0x08, 0x00])) => 20,
             (Hook::Tc, Some([0x86, 0xdd])) => 40,
             (Hook::Tc, _) => 1,
         };
-        frame.len() >= 14 + least
+        (14 + least..=WHOLE_BYTES).contains(&frame.len())
     }
 
-    fn run(&mut self, frame: &[u8], ifindex: u32) -> bool {
-        let run = match self.hook {
-            Hook::Xdp => self.trial.run_xdp(frame, ifindex, 1),
-            Hook::Tc => self.trial.run_ingress(frame, ifindex, 1),
+    fn run(&mut self, frame: &[u8], way: Way) -> bool {
+        let run = match (way, self.hook) {
+            (Way::In(ifindex), Hook::Xdp) => self.trial.run_xdp(frame, ifindex, 1),
+            (Way::In(ifindex), Hook::Tc) => self.trial.run_ingress(frame, ifindex, 1),
+            (Way::Out(ifindex, ingress), _) => {
+                let places = (ingress.unwrap_or(0), ifindex);
+                self.trial.run_egress(frame, places, 1)
+            }
         };
-        match (self.hook, run.expect("a test-run of the program").action) {
+        let action = run.expect("a test-run of the program").action;
+        match (self.hook_of(way), action) {
             (Hook::Xdp, XDP_PASS) | (Hook::Tc, TC_ACT_UNSPEC) => true,
             // What is rejected comes back as an answer, where there may be one.
             (Hook::Xdp, XDP_DROP | XDP_TX) | (Hook::Tc, TC_ACT_SHOT) => false,

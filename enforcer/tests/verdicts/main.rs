@@ -8,6 +8,7 @@ mod answers;
 mod cases;
 mod compare;
 mod compiled;
+mod crossing;
 mod generate;
 mod kernel;
 mod namespace;
@@ -43,7 +44,9 @@ fn captured_packets_get_the_verdict_of_the_policy() {
     namespace::within(&world.clone(), move || {
         for hook in HOOKS {
             let open = |policies: &[&_]| Kernel::new(policies, &world, hook);
-            compare(&cases::captures(), &world, open, &mut Tally::new());
+            compare(&cases::captures_in(), &world, open, &mut Tally::new());
         }
+        let open = |policies: &[&_]| Kernel::new(policies, &world, Hook::Tc);
+        compare(&cases::captures_out(), &world, open, &mut Tally::new());
     });
 }

@@ -61,8 +61,12 @@ pub fn device(name: &str) -> Result<File> {
     open(name, libc::IFF_TUN)
 }
 
-/// Creates a device of a kind, `IFF_TUN` or `IFF_TAP`.
-pub(super) fn open(name: &str, kind: i32) -> Result<File> {
+/// Creates a device with Ethernet, like [`device`].
+pub fn ethernet(name: &str) -> Result<File> {
+    open(name, libc::IFF_TAP)
+}
+
+fn open(name: &str, kind: libc::c_int) -> Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)

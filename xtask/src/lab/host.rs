@@ -6,10 +6,12 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use crate::lab::echo::EchoServers;
+use crate::lab::frame;
 use crate::lab::link::{ip, set};
 use crate::lab::namespace::Namespace;
 use crate::lab::probe::{Client, Service};
 use crate::lab::spoof;
+use crate::lab::topology::UPLINK;
 
 /// A namespace and the echo servers in it.
 pub struct Host {
@@ -51,6 +53,11 @@ impl Host {
     /// length, checksum and, where it is 0, the id.
     pub fn send_packet(&self, packet: Vec<u8>, to: IpAddr) -> Result<()> {
         self.namespace.run(move || spoof::send_packet(&packet, to))
+    }
+
+    /// Sends an Ethernet frame to the router, whatever it says.
+    pub fn send_frame(&self, frame: Vec<u8>) -> Result<()> {
+        self.namespace.run(move || frame::send(UPLINK, &frame))
     }
 
     /// Runs `commands` of `ip`, one on each line.

@@ -1,7 +1,9 @@
 //! Drivers: what they and their settings let XDP programs do.
 
 use super::{Facts, Finding, InterfaceFacts, bad, good, warning};
+use crate::controller::tags::hides_tags;
 use crate::kernel::ethtool::Driver;
+use crate::policy::model::Hook;
 
 /// Above this MTU drivers refuse XDP programs that take packets in one piece: a
 /// page of 4096 bytes less headroom, headers and what the stack appends.
@@ -65,6 +67,11 @@ fn tags(facts: &Facts, one: &InterfaceFacts, driver: &Driver) -> Option<Finding>
     let mut devices = interfaces
         .filter(|other| other.link.vlan.is_some() && other.link.parent == Some(one.link.ifindex));
     let policy = facts.policy.as_ref();
+    let hook = policy.and_then(|policy| policy.enforced.get(name));
+    if hook == Some(&Hook::Tc) {
+        // TC sees tags beside the frame too.
+        return None;
+    }
     let is_told_apart = policy.is_some_and(|policy| policy.with_vlans.contains(name));
     if !driver.strips_vlan_tags || !(is_told_apart || devices.next().is_some()) {
         return None;
@@ -72,10 +79,10 @@ fn tags(facts: &Facts, one: &InterfaceFacts, driver: &Driver) -> Option<Finding>
     let remedy = match driver.name.as_str() {
         // A veth hands over what its other end has left beside the frame.
         "veth" => "ethtool -K PEER txvlan off, at its other end".to_owned(),
-        _ => format!("ethtool -K {name} rxvlan off"),
+        _ => format!("ethtool -K {name} rxvlan off, or `hook: tc` for it in the policy"),
     };
     let found = "takes VLAN tags off before XDP sees them";
-    Some(match is_told_apart && driver.name != "veth" {
+    Some(match is_told_apart && hides_tags(driver) {
         true => bad(name, format!("{found}, and zones depend on them"), remedy),
         false => warning(name, found, remedy),
     })
@@ -280,6 +287,10 @@ mod tests {
             Bad,
             &["zones depend", "ethtool -K eth0 rxvlan off"],
         );
+        let policy = named.policy.as_mut().unwrap();
+        policy.enforced.insert("eth0".to_owned(), Hook::Tc);
+        let about = about(&named, "eth0");
+        assert!(about.iter().all(|(level, _)| *level == Good), "{about:?}");
         facts.add(Interface {
             name: "eth0.30".to_owned(),
             ifindex: 9,

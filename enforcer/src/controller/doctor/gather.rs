@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{Facts, InterfaceFacts, Occupant, PinFacts, PolicyFacts};
 use crate::compile::{self, Machine, machine::Interface as Compiled};
-use crate::controller::{Instance, grow, machine, settle};
+use crate::controller::{Instance, grow, machine, settle, tags};
 use crate::kernel::links::{self, Side};
 use crate::kernel::netlink::{Interface, Netlink};
 use crate::kernel::owner::Owners;
@@ -144,33 +144,7 @@ fn policy_facts(policy: &Policy, here: &Machine, is_active: bool) -> PolicyFacts
         is_active,
         refused,
         missing: missing.iter().map(|name| (*name).to_owned()).collect(),
-        with_vlans: with_vlans(policy, &known, &enforced),
+        with_vlans: tags::told_apart(policy, here, enforced.keys().map(String::as_str)),
         enforced,
     }
-}
-
-/// Interfaces on which VLAN tags tell zones apart; a VLAN device stands for a
-/// tag of the interface below it.
-fn with_vlans(
-    policy: &Policy,
-    known: &BTreeMap<&str, &Compiled>,
-    enforced: &BTreeMap<String, Hook>,
-) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for entry in policy.zones.iter().flat_map(|zone| &zone.entries) {
-        if !entry.vlans.is_empty() && entry.interfaces.is_empty() {
-            found.extend(enforced.keys().cloned());
-        }
-        for name in &entry.interfaces {
-            let device = known.get(name.as_str());
-            let vlan = device.and_then(|device| device.vlan.as_ref());
-            let below = vlan.and_then(|vlan| known.values().find(|one| one.ifindex == vlan.parent));
-            match below {
-                Some(below) => found.extend([below.name.clone()]),
-                None if !entry.vlans.is_empty() => found.extend([name.as_str().to_owned()]),
-                None => {}
-            }
-        }
-    }
-    found
 }

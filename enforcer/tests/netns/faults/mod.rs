@@ -4,6 +4,7 @@
 //! the command says what is true; the next one works, and nothing is left behind.
 
 mod remains;
+mod run;
 pub mod seam;
 mod story;
 
@@ -20,10 +21,10 @@ use crate::either::{Force, apply, in_force, serving};
 /// What the kernel says when it is out of memory, forbids, or is disturbed.
 pub const KERNEL: [&str; 4] = ["ENOMEM", "EPERM", "EBUSY", "EINTR"];
 /// What file systems say when they are full, broken or read-only.
-const FILES: [&str; 3] = ["ENOSPC", "EIO", "EROFS"];
+pub const FILES: [&str; 3] = ["ENOSPC", "EIO", "EROFS"];
 
 /// Calls by which a command changes files and pins.
-const FILE_CALLS: [&str; 10] = [
+pub const FILE_CALLS: [&str; 10] = [
     "openat",
     "write",
     "fsync",

@@ -39,19 +39,26 @@ const WAKE: &str = "\"\\1\\0\\0\\0\\0\\0\\0\\0\", 8)";
 
 /// Makes a command meet a fault.
 pub fn run(net: &Net, fault: Fault, args: &[&str]) -> Output {
-    let Fault {
-        call,
-        number,
-        times,
-        ..
-    } = fault;
-    let effect = match fault.effect {
-        Effect::Error(name) => format!("error={name}"),
-        Effect::Kill => "signal=KILL".to_owned(),
-    };
-    let last = number + times - 1;
-    let inject = format!("inject={call}:{effect}:when={number}..{last}");
-    traced(net, &[call], &["-e", &inject], args).0
+    let inject = fault.injection();
+    traced(net, &[fault.call], &["-e", &inject], args).0
+}
+
+impl Fault {
+    /// What `strace` calls it.
+    pub fn injection(&self) -> String {
+        let Self {
+            call,
+            number,
+            times,
+            ..
+        } = *self;
+        let effect = match self.effect {
+            Effect::Error(name) => format!("error={name}"),
+            Effect::Kill => "signal=KILL".to_owned(),
+        };
+        let last = number + times - 1;
+        format!("inject={call}:{effect}:when={number}..{last}")
+    }
 }
 
 /// Runs a command undisturbed, and counts its calls of some names.

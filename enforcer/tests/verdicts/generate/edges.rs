@@ -6,15 +6,29 @@ use super::Rng;
 use super::frames::{self, Extension, Packet};
 use crate::oracle::packet::{AH, ICMP, ICMPV6, UDP};
 
-/// A frame that carries neither IPv4 nor IPv6.
-pub fn other_frame(rng: &mut Rng, tags: &[(u16, u16)]) -> Vec<u8> {
+/// A frame that carries neither IPv4 nor IPv6. ARP is usually said by its sender.
+pub fn other_frame(
+    rng: &mut Rng,
+    tags: &[(u16, u16)],
+    (mac_of_sender, sender): ([u8; 6], IpAddr),
+) -> Vec<u8> {
     let mac = match rng.percent(20) {
         true => [0x01, 0x80, 0xc2, 0, 0, rng.pick(&[0, 2, 0x0f, 0x10])],
         false => [0xff; 6],
     };
     let ether_type = rng.pick(&[0x0806, 0x0806, 0x8863, 0x8864, 0x8847, 0x0026, 0x88cc]);
     let mut frame = frames::ethernet(mac, tags, ether_type);
+    frame[6..12].copy_from_slice(&mac_of_sender);
     let mut payload = frames::arp();
+    payload[8..14].copy_from_slice(&mac_of_sender);
+    match sender {
+        _ if rng.percent(10) => payload[14..18].copy_from_slice(&[0; 4]),
+        IpAddr::V4(sender) => payload[14..18].copy_from_slice(&sender.octets()),
+        IpAddr::V6(_) => {}
+    }
+    if rng.percent(8) {
+        payload[8 + rng.below(6)] ^= 2;
+    }
     if rng.percent(20) {
         let byte = rng.below(8);
         payload[byte] ^= 1;
@@ -26,8 +40,13 @@ pub fn other_frame(rng: &mut Rng, tags: &[(u16, u16)]) -> Vec<u8> {
     frame
 }
 
-/// A packet of a protocol between neighbours, or nearly one.
-pub fn neighbour_packet(rng: &mut Rng, source: IpAddr, destination: IpAddr) -> Packet {
+/// A packet of a protocol between neighbours, or nearly one, from a station with
+/// this hardware address.
+pub fn neighbour_packet(
+    rng: &mut Rng,
+    mac: [u8; 6],
+    (source, destination): (IpAddr, IpAddr),
+) -> Packet {
     let (protocol, segment) = match (source.is_ipv4(), rng.below(3)) {
         (true, 0) => (2, vec![0x11, 0, 0, 0, 0, 0, 0, 0]),
         (true, _) => {
@@ -46,7 +65,7 @@ pub fn neighbour_packet(rng: &mut Rng, source: IpAddr, destination: IpAddr) -> P
                 129, 130, 131, 132, 133, 134, 134, 135, 136, 137, 138, 142, 143, 144,
             ];
             let kind = rng.pick(&kinds);
-            (ICMPV6, frames::icmp(kind, 0, 0))
+            (ICMPV6, discovery(rng, kind, mac, (source, destination)))
         }
     };
     let places = match source {
@@ -75,6 +94,37 @@ pub fn neighbour_packet(rng: &mut Rng, source: IpAddr, destination: IpAddr) -> P
     let mut packet = Packet::new(source, destination, protocol, segment);
     packet.hop_limit = rng.pick(&[1, 1, 255, 255, 255, 254, 2, 0]);
     packet
+}
+
+/// A message of neighbour discovery; options usually give this hardware address.
+fn discovery(
+    rng: &mut Rng,
+    kind: u8,
+    mac: [u8; 6],
+    (source, destination): (IpAddr, IpAddr),
+) -> Vec<u8> {
+    let target = match rng.pick(&[source, source, destination]) {
+        IpAddr::V6(target) => Some(target),
+        IpAddr::V4(_) => None,
+    };
+    let mut message = frames::discovery(kind, target, &[]);
+    for _ in 0..rng.pick(&[0, 1, 1, 1, 2, 3, 31]) {
+        let words = rng.pick(&[1, 1, 1, 2, 4]);
+        message.extend([rng.pick(&[1, 1, 2, 2, 3, 5]), words]);
+        message.extend(mac);
+        if rng.percent(5) {
+            *message.last_mut().expect("there is an option") ^= 1;
+        }
+        message.resize(message.len() + usize::from(words) * 8 - 8, 0);
+    }
+    if rng.percent(5) {
+        message.truncate(4 + rng.below(message.len() - 3));
+    }
+    if rng.percent(5) {
+        let byte = 1 + rng.below(message.len() - 1);
+        message[byte] = 0;
+    }
+    message
 }
 
 /// Adds what is allowed but rare, or what a header must not say.

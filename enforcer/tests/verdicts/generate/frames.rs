@@ -1,6 +1,6 @@
 //! Frames, built field by field, right or wrong.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::oracle::packet::{AH, SCTP, TCP, UDP};
 
@@ -164,6 +164,21 @@ pub fn with_ports(protocol: u8, source: u16, destination: u16, tcp_flags: u8) ->
         other => panic!("protocol {other} has no ports"),
     }
     segment
+}
+
+/// A message of neighbour discovery, and its options: each a type and the last
+/// byte of a hardware address.
+pub fn discovery(kind: u8, target: Option<Ipv6Addr>, options: &[(u8, u8)]) -> Vec<u8> {
+    let mut message = vec![kind, 0, 0, 0, 0, 0, 0, 0];
+    match (kind, target) {
+        (134, _) => message.extend([0; 8]),
+        (135 | 136, Some(target)) => message.extend(target.octets()),
+        _ => {}
+    }
+    for (option, mac) in options {
+        message.extend([*option, 1, 2, 0, 0, 0, 0, *mac]);
+    }
+    message
 }
 
 /// An ICMP or ICMPv6 message.

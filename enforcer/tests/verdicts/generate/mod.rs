@@ -13,6 +13,6 @@ mod sequel;
 mod services;
 mod terms;
 
-pub use packets::{Arrival, Packets};
+pub use packets::Packets;
 pub use policy::Draft;
 pub use rng::Rng;

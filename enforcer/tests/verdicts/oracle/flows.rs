@@ -9,6 +9,7 @@ use super::fragments::Datagrams;
 use super::modes::Buckets;
 use super::packet::{Datagram, ICMP, ICMPV6, Ports, Transport, Vlan};
 use super::rules::{Content, Verdict};
+use crate::crossing::Way;
 
 /// The flows that packets have opened, under one policy after the other.
 #[derive(Clone, Debug, Default)]
@@ -41,15 +42,28 @@ pub struct Flow {
     flags: [u8; 2],
 }
 
-/// A packet that may open a flow, and where it came in.
+/// A packet that may open a flow, and where it is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opening {
+    /// Where it is seen.
     pub ifindex: u32,
+    pub origin: Origin,
     pub vlan: Vlan,
     pub mac: [u8; 6],
     pub source: IpAddr,
     pub destination: IpAddr,
     pub content: Content,
+}
+
+/// Who a packet comes from, as the program sees it that judges it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// A station; the packet comes in.
+    Wire,
+    /// The router; its packet leaves.
+    Router,
+    /// A station that nobody has judged; its packet leaves.
+    Unguarded,
 }
 
 /// Which side of a flow a packet is from.
@@ -139,9 +153,14 @@ impl Flow {
 }
 
 impl Opening {
-    pub fn new(ifindex: u32, (vlan, mac): (Vlan, [u8; 6]), datagram: &Datagram) -> Self {
+    pub fn new(way: Way, (vlan, mac): (Vlan, [u8; 6]), datagram: &Datagram) -> Self {
         Self {
-            ifindex,
+            ifindex: way.ifindex(),
+            origin: match way {
+                Way::In(_) => Origin::Wire,
+                Way::Out(_, None) => Origin::Router,
+                Way::Out(_, Some(_)) => Origin::Unguarded,
+            },
             vlan,
             mac,
             source: datagram.source,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::flows::Opening;
+use super::flows::{Opening, Origin};
 use super::packet::Vlan;
 use super::rules::Content;
 
@@ -47,8 +47,9 @@ impl Part {
     }
 }
 
-/// Interface, VLAN and sender, addresses, protocol field, identification.
-type Key = (u32, (u16, u16, [u8; 6]), IpAddr, IpAddr, u8, u32);
+/// Interface and origin, VLAN and sender, addresses, protocol field,
+/// identification.
+type Key = ((u32, Origin), (u16, u16, [u8; 6]), IpAddr, IpAddr, u8, u32);
 
 /// Datagrams of which the first fragment has passed, and the last piece has not.
 #[derive(Clone, Debug, Default)]
@@ -134,7 +135,7 @@ fn contradict(a: &Piece, b: &Piece) -> bool {
 fn key(packet: &Opening, piece: Piece) -> Key {
     let Vlan { outer, inner } = packet.vlan;
     (
-        packet.ifindex,
+        (packet.ifindex, packet.origin),
         (outer, inner, packet.mac),
         packet.source,
         packet.destination,

@@ -5,7 +5,7 @@ use enforcer::policy::model::ZoneRef;
 
 use super::flows::{History, Opening, Side};
 use super::quote::Quote;
-use super::zones::{Link, Refused, source_zone};
+use super::zones::{Link, Refused};
 use super::{Allowed, Expected, Router, pass};
 
 impl Router<'_> {
@@ -31,8 +31,7 @@ impl Router<'_> {
                 mac: None,
                 ..self.link(packet)
             };
-            let zone = source_zone(self.policy, self.world, link, packet.source);
-            side == Side::Responder && zone == Ok(recorded)
+            side == Side::Responder && self.source_on(link, packet) == Ok(recorded)
         };
         if recorded != from && !asked() {
             return None;
@@ -55,7 +54,7 @@ impl Router<'_> {
 
     /// The drop of a fragment that does not follow what came before.
     pub(super) fn unfollowed(&self, packet: &Opening, reason: &'static str) -> Expected {
-        match source_zone(self.policy, self.world, self.link(packet), packet.source) {
+        match self.source_on(self.link(packet), packet) {
             Err(refused) if reason == "fragment-orphan" => {
                 self.dropped(refused.reason, refused.zone, None)
             }

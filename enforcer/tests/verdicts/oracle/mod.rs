@@ -1,31 +1,31 @@
-//! What has to happen to a packet at the ingress hook, read from the policy
-//! itself: slow, obvious, and independent of the tables it is compiled to.
+//! What has to happen to a packet where it comes in or leaves, read from the
+//! policy itself: slow, obvious, and independent of the tables it is compiled to.
 
+mod always;
 mod devices;
 pub mod flows;
 pub mod fragments;
 mod known;
 pub mod modes;
+pub mod neighbours;
 pub mod packet;
 pub mod quote;
 pub mod rules;
 pub mod zones;
 
-use std::net::{IpAddr, Ipv6Addr};
-
 use enforcer::policy::Policy;
 use enforcer::policy::model::ZoneRef;
 
+use crate::crossing::Way;
 use crate::world::{Route, World};
 use devices::are_between_zones;
 pub use flows::History;
-use flows::Opening;
-use fragments::Part;
-use packet::{Datagram, ICMPV6, Payload, Transport, UDP, Vlan};
-use rules::{Content, Terms, Verdict, covers_service};
+use flows::{Opening, Origin};
+use packet::{Datagram, Payload, Transport};
+use rules::{Terms, Verdict};
 use zones::{
-    Link, essential_is_off, is_group, is_link_local, source_zone, zone_by_address, zone_by_route,
-    zone_of_link,
+    Link, Refused, is_enforced, is_group, is_link_local, source_zone, zone_behind, zone_by_address,
+    zone_by_route,
 };
 
 /// The verdict on a packet and how it is counted.
@@ -51,18 +51,25 @@ pub enum Expected {
         /// Id of the conduit or built-in rule, if one decided.
         counted: Option<String>,
     },
+    /// It passes, and is not counted: it was judged where it came in.
+    Unjudged,
 }
 
-/// Judges a frame that comes in on the interface with index `ingress`.
+/// Judges a frame.
 pub fn judge(
     policy: &Policy,
     world: &World,
     frame: &[u8],
-    ingress: u32,
+    way: Way,
     history: &mut History,
 ) -> Expected {
     let router = Router { policy, world };
-    let expected = router.judge(frame, ingress, history);
+    if let Way::Out(_, Some(ingress)) = way
+        && is_enforced(policy, world, ingress)
+    {
+        return Expected::Unjudged;
+    }
+    let expected = router.judge(frame, way, history);
     let Expected::Drop {
         reason, from, to, ..
     } = &expected
@@ -95,20 +102,34 @@ struct Allowed {
 
 impl Router<'_> {
     /// The verdict, as if the policy as a whole were no audit.
-    fn judge(&self, frame: &[u8], ingress: u32, history: &mut History) -> Expected {
+    fn judge(&self, frame: &[u8], way: Way, history: &mut History) -> Expected {
         let router = self;
         let frame = match packet::read(frame) {
             Ok(frame) => frame,
             Err(reason) => return router.dropped(reason, ZoneRef::Unknown, None),
         };
         let datagram = match frame.payload {
-            Payload::Link => return router.frame("link", ingress, frame.vlan),
-            Payload::Arp => return router.frame("arp", ingress, frame.vlan),
+            Payload::Link => return router.frame("link", way, frame.vlan),
+            Payload::Arp(claims) => {
+                let link = Link {
+                    interface: self.world.name(way.ifindex()),
+                    vlan: frame.vlan,
+                    mac: Some(frame.mac),
+                };
+                let unbelieved = router.unbelieved((way, link), claims.source, &Ok(claims.clone()));
+                return unbelieved.unwrap_or_else(|| router.frame("arp", way, frame.vlan));
+            }
             Payload::Ip(datagram) => datagram,
         };
-        let mut packet = Opening::new(ingress, (frame.vlan, frame.mac), &datagram);
+        let mut packet = Opening::new(way, (frame.vlan, frame.mac), &datagram);
         if let Err(reason) = history.datagrams.follow(&mut packet, datagram.part) {
             return router.unfollowed(&packet, reason);
+        }
+        if let Some(claims) = &datagram.claims
+            && let Some(drop) =
+                router.unbelieved((way, router.link(&packet)), packet.source, claims)
+        {
+            return drop;
         }
         if let Some(quote) = datagram.quote
             && router.is_related(&packet, quote, history)
@@ -122,24 +143,9 @@ impl Router<'_> {
         verdict
     }
 
-    /// The verdict on a frame without IP.
-    fn frame(&self, name: &str, ingress: u32, vlan: Vlan) -> Expected {
-        let link = Link {
-            interface: self.world.name(ingress),
-            vlan,
-            mac: None,
-        };
-        match essential_is_off(self.policy, link, name) {
-            true => self.dropped("essential-off", zone_of_link(self.policy, link), None),
-            false => pass(&format!("(essential:{name})")),
-        }
-    }
-
     /// The verdict on a packet with a transport header.
     fn verdict(&self, packet: &Opening, datagram: &Datagram, history: &mut History) -> Expected {
-        let essential = self.essential(packet, datagram);
-        let is_off = |name: &&str| essential_is_off(self.policy, self.link(packet), name);
-        if let Some(name) = essential.filter(|name| !is_off(name)) {
+        if let Some(name) = self.essential(packet, datagram) {
             return pass(&format!("(essential:{name})"));
         }
         if let Some(index) = self.failsafe(packet) {
@@ -216,15 +222,15 @@ impl Router<'_> {
     /// Asks the policy about a packet.
     fn ask(&self, packet: &Opening, from: ZoneRef) -> Result<Allowed, Expected> {
         let (source, destination) = (packet.source, packet.destination);
-        let mut to = zone_by_address(self.policy, self.world, destination)
-            .unwrap_or_else(|| zone_by_route(self.policy, self.world, source, destination));
+        let mut to = self.destination(packet);
         let mut verdict = Verdict::of(self.policy, &packet.content, from, to);
         let stays_on_link = is_link_local(source) || is_link_local(destination);
         let is_between_zones = are_between_zones(self.policy, from, to);
         if verdict.passes && stays_on_link && is_between_zones {
             return Err(self.dropped("link-local", from, Some(to)));
         }
-        let may_be_local = to != ZoneRef::SelfZone && !is_group(destination);
+        let comes_in = packet.origin == Origin::Wire;
+        let may_be_local = comes_in && to != ZoneRef::SelfZone && !is_group(destination);
         if verdict.passes && may_be_local && self.world.route(source, destination) == Route::Local {
             to = ZoneRef::SelfZone;
             verdict = Verdict::of(self.policy, &packet.content, from, to);
@@ -242,8 +248,34 @@ impl Router<'_> {
 
     /// The source zone, or the drop of a forged source.
     fn source(&self, packet: &Opening) -> Result<ZoneRef, Expected> {
-        let zone = source_zone(self.policy, self.world, self.link(packet), packet.source);
+        let zone = self.source_on(self.link(packet), packet);
         zone.map_err(|refused| self.dropped(refused.reason, refused.zone, None))
+    }
+
+    /// The source zone on a link, unless the source cannot come from there.
+    fn source_on(&self, link: Link<'_>, packet: &Opening) -> Result<ZoneRef, Refused> {
+        match packet.origin {
+            Origin::Wire => source_zone(self.policy, self.world, link, packet.source),
+            Origin::Router => Ok(ZoneRef::SelfZone),
+            Origin::Unguarded => Ok(ZoneRef::Unknown),
+        }
+    }
+
+    /// The destination zone. What leaves has been routed: where the address does
+    /// not tell, it goes to whoever is behind the interface.
+    fn destination(&self, packet: &Opening) -> ZoneRef {
+        let by_address = zone_by_address(self.policy, self.world, packet.destination);
+        match (by_address, packet.origin) {
+            (Some(zone), Origin::Wire) => zone,
+            (None, Origin::Wire) => {
+                let (source, destination) = (packet.source, packet.destination);
+                zone_by_route(self.policy, self.world, source, destination)
+            }
+            (None | Some(ZoneRef::SelfZone), _) => {
+                zone_behind(self.policy, self.link(packet), packet.destination)
+            }
+            (Some(zone), _) => zone,
+        }
     }
 
     fn link(&self, packet: &Opening) -> Link<'_> {
@@ -252,65 +284,6 @@ impl Router<'_> {
             vlan: packet.vlan,
             mac: Some(packet.mac),
         }
-    }
-
-    /// Protocols between neighbours; only to the router, to a group, or to an
-    /// address that never leaves the link.
-    fn essential(&self, packet: &Opening, datagram: &Datagram) -> Option<&'static str> {
-        let (source, destination) = (packet.source, packet.destination);
-        let (hop_limit, part) = (datagram.hop_limit, datagram.part);
-        let Content {
-            protocol,
-            transport,
-        } = packet.content;
-        let is_local = self.world.is_router(destination)
-            || is_group(destination)
-            || is_link_local(destination);
-        if !is_local {
-            return None;
-        }
-        let is_between = |low, high| match transport {
-            Transport::Ports(ports) => [ports.source, ports.destination]
-                .iter()
-                .all(|port| *port == low || *port == high),
-            _ => false,
-        };
-        let all_dhcp_servers = IpAddr::from(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2));
-        match (source.is_ipv4(), protocol, transport) {
-            (true, UDP, _) if is_between(67, 68) => Some("dhcp"),
-            (true, 2, _) if hop_limit == 1 => Some("igmp"),
-            (false, UDP, _)
-                if is_between(546, 547)
-                    && is_link_local(source)
-                    && (is_link_local(destination) || destination == all_dhcp_servers) =>
-            {
-                Some("dhcpv6")
-            }
-            // RFC 6980: neighbour discovery is never fragmented.
-            (false, ICMPV6, _) if part != Part::Whole => None,
-            (false, ICMPV6, Transport::Icmp { kind, .. }) => match (kind, hop_limit) {
-                (133 | 135 | 136 | 137, 255) => Some("nd"),
-                (134, 255) if is_link_local(source) => Some("ra"),
-                (130 | 131 | 132 | 143, 1) => Some("mld"),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
-    /// The first failsafe entry that lets the packet reach the router.
-    fn failsafe(&self, packet: &Opening) -> Option<usize> {
-        if !self.world.addresses().contains(&packet.destination) {
-            return None;
-        }
-        let ingress = self.world.name(packet.ifindex);
-        self.policy.failsafe.iter().position(|entry| {
-            let mut services = entry.services.iter();
-            let interface = entry.interface.as_ref();
-            entry.from.contains(&packet.source)
-                && services.any(|service| covers_service(service, &packet.content))
-                && interface.is_none_or(|name| ingress == Some(name.as_str()))
-        })
     }
 
     /// A drop that no conduit decided.

@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::fragments::{Part, Piece};
+use super::neighbours::{Claims, arp, discovery};
 use super::quote::{Quote, quote};
 use super::rules::Content;
 
@@ -32,7 +33,7 @@ pub enum Payload {
     /// A protocol between neighbours: link group addresses, PPPoE discovery.
     Link,
     /// ARP for IPv4 over Ethernet.
-    Arp,
+    Arp(Claims),
     /// IPv4 or IPv6.
     Ip(Datagram),
 }
@@ -51,6 +52,8 @@ pub struct Datagram {
     pub part: Part,
     /// What an ICMP error is about.
     pub quote: Option<Quote>,
+    /// What neighbour discovery says.
+    pub claims: Option<Result<Claims, Reason>>,
 }
 
 /// What the transport header says.
@@ -134,15 +137,6 @@ pub fn read(frame: &[u8]) -> Result<Frame, Reason> {
     })
 }
 
-/// RFC 826: hardware type 1, protocol type IPv4, addresses of 6 and 4 bytes.
-fn arp(payload: &[u8]) -> Result<Payload, Reason> {
-    let packet = bytes(payload, 0, 28)?;
-    if packet[..6] != [0, 1, 0x08, 0x00, 6, 4] {
-        return Err("bad-arp");
-    }
-    Ok(Payload::Arp)
-}
-
 /// RFC 791.
 fn ipv4(payload: &[u8]) -> Result<Datagram, Reason> {
     let fixed = bytes(payload, 0, 20)?;
@@ -212,6 +206,10 @@ fn carried(
         part,
         quote: match part {
             Part::Whole => quote(protocol, segment),
+            _ => None,
+        },
+        claims: match part {
+            Part::Whole => discovery(source, (protocol, hop_limit), segment),
             _ => None,
         },
     })

@@ -164,7 +164,6 @@ pub fn covers_service(service: &Service, content: &Content) -> bool {
             protocol == number && named
         }
         Service::Protocol(number) => protocol == number && !is_icmp_error(content),
-        Service::Ethernet(_) => false,
     }
 }
 

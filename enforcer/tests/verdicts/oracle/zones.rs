@@ -137,9 +137,28 @@ pub fn zone_by_route(
                 mac: None,
             };
             // The zone that its answers will come from.
-            zone_on(policy, egress, destination).unwrap_or_else(|zone| zone)
+            zone_behind(policy, egress, destination)
         }
     }
+}
+
+/// The zone of an address behind a link that packets leave by.
+pub fn zone_behind(policy: &Policy, link: Link<'_>, destination: IpAddr) -> ZoneRef {
+    let link = Link { mac: None, ..link };
+    zone_on(policy, link, destination).unwrap_or_else(|zone| zone)
+}
+
+/// Whether what comes in by an interface is judged there: a policy names it, or
+/// speaks of all.
+pub fn is_enforced(policy: &Policy, world: &World, ifindex: u32) -> bool {
+    let Some(name) = world.name(ifindex).filter(|name| *name != "lo") else {
+        return false;
+    };
+    let mut entries = policy.zones.iter().flat_map(|zone| &zone.entries);
+    entries.any(|entry| {
+        let mut named = entry.interfaces.iter();
+        entry.interfaces.is_empty() || named.any(|named| named.as_str() == name)
+    })
 }
 
 /// The zone of an address that is seen on a link. An error where the longest

@@ -1,5 +1,6 @@
 //! Random packets that aim at the edges of one policy, and at each other.
 
+mod leaving;
 mod special;
 
 use std::net::IpAddr;
@@ -12,13 +13,15 @@ use ipnet::IpNet;
 use super::addresses::{near, special};
 use super::frames::Packet;
 use super::pieces::Pieces;
-use super::sequel::{answer, tags};
+use super::sequel::tags;
 use super::services::{self, Aim};
 use super::{Rng, edges};
+use crate::crossing::Crossing;
 use crate::oracle::packet::Vlan;
 use crate::oracle::zones::{Link, Refused, source_zone, zone_by_address, zone_by_route};
 use crate::oracle::{Expected, History, judge};
 use crate::world::{Route, SPARE, World};
+use leaving::Leaving;
 
 /// Packets that passed, of which the next may be an answer or the sequel.
 const RECENT: usize = 60;
@@ -38,11 +41,13 @@ pub struct Packets<'a> {
     history: History,
 }
 
-/// A packet that was made, and where it came in.
+/// A packet that was made, and where it crosses the router's edge.
 #[derive(Clone)]
 pub struct Sent {
     pub packet: Packet,
     here: Place,
+    /// How it leaves, if it does.
+    leaving: Option<Leaving>,
 }
 
 /// An interface, VLAN tags and a hardware address.
@@ -52,9 +57,6 @@ struct Place {
     vlan: Vlan,
     mac: [u8; 6],
 }
-
-/// A frame and the index of the interface that it comes in on.
-pub type Arrival = (Vec<u8>, u32);
 
 impl<'a> Packets<'a> {
     pub fn new(policy: &'a Policy, world: &'a World) -> Self {
@@ -81,15 +83,15 @@ impl<'a> Packets<'a> {
     }
 
     /// The next packet.
-    pub fn next(&mut self, rng: &mut Rng) -> Arrival {
+    pub fn next(&mut self, rng: &mut Rng) -> Crossing {
         self.pieces.go_on();
         if rng.percent(4) {
-            let place = {
-                let zone = self.any_zone(rng);
-                self.place(rng, zone)
-            };
+            let zone = self.any_zone(rng);
+            let (place, source) = self.source(rng, zone);
             let tags = tags(rng, place.vlan);
-            return (edges::other_frame(rng, &tags), place.ifindex);
+            let frame = edges::other_frame(rng, &tags, (place.mac, source));
+            let way = leaving::other(rng, place.ifindex);
+            return Crossing::new(frame, way);
         }
         if rng.percent(10) {
             return self.piece(rng);
@@ -97,7 +99,8 @@ impl<'a> Packets<'a> {
         let mut sent = match rng.below(100) {
             _ if self.sent.is_empty() => self.fresh(rng),
             0..7 => self.error(rng),
-            7..48 => self.related(rng),
+            7..14 => self.leaving(rng),
+            14..52 => self.related(rng),
             _ => self.fresh(rng),
         };
         sent.packet.from_mac = sent.here.mac;
@@ -106,7 +109,7 @@ impl<'a> Packets<'a> {
         }
         sent.packet.tags = tags(rng, sent.here.vlan);
         let whole = sent.clone();
-        let ifindex = sent.here.ifindex;
+        let way = sent.way();
         if rng.percent(12) {
             edges::bend(rng, &mut sent.packet);
         }
@@ -114,14 +117,14 @@ impl<'a> Packets<'a> {
         if rng.percent(8) {
             edges::damage(rng, &mut frame);
         }
-        match judge(self.policy, self.world, &frame, ifindex, &mut self.history) {
+        match judge(self.policy, self.world, &frame, way, &mut self.history) {
             Expected::Pass { counted } if !counted.contains(':') => {
                 self.passed.push(whole.clone());
             }
             _ => {}
         }
         self.sent.push(whole);
-        (frame, ifindex)
+        Crossing::new(frame, way)
     }
 
     /// A packet that goes on with an earlier one, answers it, or nearly so.
@@ -134,8 +137,7 @@ impl<'a> Packets<'a> {
             }
         };
         if rng.percent(60) {
-            sent.packet = answer(sent.packet);
-            sent.here = self.home(rng, sent.packet.source);
+            sent = self.answered(rng, sent);
         }
         let packet = &mut sent.packet;
         services::vary(rng, packet);
@@ -143,7 +145,7 @@ impl<'a> Packets<'a> {
             0 => sent.here.ifindex = self.interface(rng),
             1 => sent.here.vlan = self.vlan(rng),
             3 => sent.here.mac = self.mac(rng),
-            2 => {
+            2 if sent.leaving.is_none() => {
                 let (place, source) = {
                     let zone = self.any_zone(rng);
                     self.source(rng, zone)
@@ -181,10 +183,14 @@ impl<'a> Packets<'a> {
             destination = source;
         }
         let packet = match rng.percent(8) {
-            true => edges::neighbour_packet(rng, source, destination),
+            true => edges::neighbour_packet(rng, here.mac, (source, destination)),
             false => self.aim.packet(rng, (source, destination), service),
         };
-        Sent { packet, here }
+        Sent {
+            packet,
+            here,
+            leaving: None,
+        }
     }
 
     /// A place that packets with this source usually come from.

@@ -2,12 +2,13 @@
 
 use super::super::sequel::{answer, tags};
 use super::super::{Rng, edges, errors};
-use super::{Arrival, Packets, RECENT, Sent};
+use super::{Packets, RECENT, Sent};
+use crate::crossing::Crossing;
 use crate::oracle::judge;
 
 impl Packets<'_> {
     /// A fragment.
-    pub(super) fn piece(&mut self, rng: &mut Rng) -> Arrival {
+    pub(super) fn piece(&mut self, rng: &mut Rng) -> Crossing {
         let is_later = self.pieces.has_any() && rng.percent(65);
         let mut sent = match is_later {
             true => self.pieces.later(rng),
@@ -27,9 +28,9 @@ impl Packets<'_> {
         if rng.percent(3) {
             edges::damage(rng, &mut frame);
         }
-        let ifindex = sent.here.ifindex;
-        judge(self.policy, self.world, &frame, ifindex, &mut self.history);
-        (frame, ifindex)
+        let way = sent.way();
+        judge(self.policy, self.world, &frame, way, &mut self.history);
+        Crossing::new(frame, way)
     }
 
     /// An ICMP error about an earlier packet, usually to who sent that, from the
@@ -62,6 +63,7 @@ impl Packets<'_> {
         Sent {
             here: self.home(rng, ends.0),
             packet: errors::error(rng, about.packet, ends),
+            leaving: None,
         }
     }
 }
