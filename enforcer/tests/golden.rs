@@ -37,6 +37,23 @@ fn valid_policies_are_accepted() {
 }
 
 #[test]
+fn the_examples_are_beyond_reproach() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
+    let mut count = 0;
+    for entry in fs::read_dir(folder).expect("the folder of examples is there") {
+        let path = entry.expect("the folder is readable").path();
+        let source = source(&path);
+        let findings = match policy::parse(&source) {
+            Ok((_, warnings)) => warnings,
+            Err(findings) => findings,
+        };
+        assert!(findings.is_empty(), "{}", findings.render(&source));
+        count += 1;
+    }
+    assert!(count >= 2, "{count} examples");
+}
+
+#[test]
 fn no_expected_output_is_left_over() {
     for path in files("bad", "txt").into_iter().chain(files("ok", "txt")) {
         let policy = path.with_extension("yaml");

@@ -14,13 +14,13 @@ use Service::{Tcp, Udp};
 use crate::network::{DROPPED, Net, PASSES, large, policy};
 
 /// A follower, and what it prints.
-struct Follower {
+pub struct Follower {
     child: Child,
     lines: BufReader<ChildStdout>,
 }
 
 impl Follower {
-    fn start(net: &Net, args: &[&str]) -> Self {
+    pub fn start(net: &Net, args: &[&str]) -> Self {
         let all = [&["events", "--json"], args].concat();
         let mut child = net.enforcer.start(&all).unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
@@ -28,7 +28,7 @@ impl Follower {
     }
 
     /// Waits for an event in which each of the keys has its value.
-    fn wait(&mut self, wanted: &[(&str, &str)]) -> Value {
+    pub fn wait(&mut self, wanted: &[(&str, &str)]) -> Value {
         let mut line = String::new();
         loop {
             line.clear();

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use xtask::lab::{Family, Service};
 
+use crate::events::Follower;
 use crate::network::{Net, PASSES};
 use crate::packets::{ICMPV6, packet};
 
@@ -180,6 +182,7 @@ fn nobody_speaks_for_the_router_or_for_others() {
     let own = mac_of(&net.lab.mac("guests").unwrap());
     let host = net.lab.host("guests");
     net.apply(&policy("ip: 10.3.0.99"));
+    let mut follower = Follower::start(&net, &["--reason", "spoofed-source"]);
     let asked = [("office", "guests", Service::Udp(53), PASSES)];
     net.expect(&asked);
     let mut dropped = 0;
@@ -216,6 +219,15 @@ fn nobody_speaks_for_the_router_or_for_others() {
                 claim.claimed
             );
         }
+        let event = follower.wait(&[("source", &elsewhere.to_string())]);
+        let protocol = match family {
+            Family::V4 => Value::Null,
+            Family::V6 => ICMPV6.into(),
+        };
+        assert_eq!(
+            (&event["protocol"], &event["from"]),
+            (&protocol, &"guests".into())
+        );
         let believed = neighbour(&net, guest).unwrap();
         assert_eq!(mac_of(&believed), own);
     }
