@@ -28,6 +28,8 @@ impl Slot {
     pub const INTRA_ZONE_AUDIT: Self = Self(29);
     /// `(self-out)!audit`.
     pub const SELF_OUT_AUDIT: Self = Self(30);
+    /// No slot: what passes so is counted elsewhere.
+    pub const NOWHERE: Self = Self(u32::MAX);
     /// The first slot of a conduit; those before are reserved.
     pub const FIRST: u32 = 32;
 }
@@ -148,6 +150,7 @@ impl Pair {
     const STATELESS: u32 = 1 << 31;
     const ENFORCED: u32 = 1 << 30;
     const BETWEEN: u32 = 1 << 29;
+    const JOINED: u32 = 1 << 28;
 
     /// The pair that uses `row`; `stateless` when no packet between the zones
     /// can belong to a flow.
@@ -174,6 +177,18 @@ impl Pair {
     #[inline(always)]
     pub const fn is_between_zones(self) -> bool {
         self.0 & Self::BETWEEN != 0
+    }
+
+    /// The same pair, of one zone or of two that a conduit joins.
+    pub const fn joined(self) -> Self {
+        Self(self.0 | Self::JOINED)
+    }
+
+    /// Whether it is a zone and itself, or anything is let pass from one to the
+    /// other or back: then stations of both may look for each other.
+    #[inline(always)]
+    pub const fn is_joined(self) -> bool {
+        self.0 & Self::JOINED != 0
     }
 
     /// Index of the row.
@@ -204,7 +219,10 @@ pub struct SourceCell(pub u16);
 impl SourceCell {
     const SPOOFED: u16 = 1 << 15;
     const VIOLATING: u16 = 1 << 14;
-    const ZONE: u16 = Self::VIOLATING - 1;
+    const SEVERAL: u16 = 1 << 13;
+    const ZONE: u16 = Self::SEVERAL - 1;
+    /// Zone ids are below this.
+    pub const MOST_ZONES: u16 = Self::SEVERAL;
 
     /// `zone`, or, when `spoofed`, the zone that the link suggests.
     pub const fn new(zone: ZoneId, spoofed: bool) -> Self {
@@ -221,10 +239,21 @@ impl SourceCell {
         Self(self.0 | Self::VIOLATING)
     }
 
+    /// The zone is another one on each of the links that this may be; unknown.
+    pub const fn several(spoofed: bool) -> Self {
+        Self(Self::SEVERAL | Self::new(ZoneId::UNKNOWN, spoofed).0)
+    }
+
     /// The zone.
     #[inline(always)]
     pub const fn zone(self) -> ZoneId {
         ZoneId(self.0 & Self::ZONE)
+    }
+
+    /// Whether the link is a bridge, and only its port tells the zone.
+    #[inline(always)]
+    pub const fn is_several(self) -> bool {
+        self.0 & Self::SEVERAL != 0
     }
 
     /// Whether such a source cannot come from such a link.
@@ -236,7 +265,7 @@ impl SourceCell {
     /// Whether nothing from such a source passes.
     #[inline(always)]
     pub const fn is_refused(self) -> bool {
-        self.0 & !Self::ZONE != 0
+        self.0 & (Self::SPOOFED | Self::VIOLATING) != 0
     }
 
     /// Why not; without a branch, so that there is one way to the verifier.
@@ -286,8 +315,10 @@ pub struct LinkFacts {
     pub failsafes: u16,
     /// One bit for each [`Essential`] that the policy does not let pass there.
     pub essentials_off: u16,
+    /// Zone of the link: that of groups on it, and of frames without addresses.
+    pub zone: u16,
     /// For later use; zero.
-    pub reserved: [u16; 2],
+    pub reserved: u16,
 }
 
 impl LinkFacts {
@@ -300,14 +331,19 @@ impl LinkFacts {
         Self {
             failsafes: bits as u16,
             essentials_off: (bits >> 16) as u16,
-            reserved: [(bits >> 32) as u16, (bits >> 48) as u16],
+            zone: (bits >> 32) as u16,
+            reserved: (bits >> 48) as u16,
         }
     }
 
     /// The table entry.
     pub const fn half_words(self) -> [u16; Self::HALF_WORDS as usize] {
-        let [a, b] = self.reserved;
-        [self.failsafes, self.essentials_off, a, b]
+        [
+            self.failsafes,
+            self.essentials_off,
+            self.zone,
+            self.reserved,
+        ]
     }
 
     /// Whether the protocol is turned off on the link.

@@ -4,15 +4,16 @@
 //! their order are the same. What is kept about flows lies around it, in the
 //! kernel programs.
 
+use crate::admit::refused;
+pub use crate::admit::{admit, admit_frame};
+use crate::bridge;
 use crate::cell::{AddressClass, Cell, Pair, Slot, SourceCell};
 pub use crate::dropped::Dropped;
-use crate::essential::{self, Essential};
-use crate::failsafe;
 use crate::layout::Layout;
 use crate::lookup::{self, LinkClass, Tables};
-use crate::parse::Facts;
-use crate::question::{Origin, Place, Question, Tags};
-pub use crate::route::{Route, Routes};
+use crate::question::{Origin, Question, Tags};
+
+pub use crate::route::{Route, Routes, route};
 use crate::verdict::DropReason;
 use crate::zone::ZoneId;
 
@@ -38,10 +39,24 @@ pub struct Ends {
     /// Class of the destination.
     class: u16,
     /// What is known of that class.
-    destination: AddressClass,
+    pub(crate) destination: AddressClass,
+}
+
+impl SourceEnd {
+    /// The class of the source.
+    #[inline(always)]
+    pub(crate) fn class(&self) -> u16 {
+        self.class
+    }
 }
 
 impl Ends {
+    /// The class of the destination.
+    #[inline(always)]
+    pub fn class(&self) -> u16 {
+        self.class
+    }
+
     /// Whether the destination is a multicast or broadcast address.
     #[inline(always)]
     pub fn is_to_group(&self) -> bool {
@@ -71,6 +86,23 @@ pub struct Judgement {
 }
 
 impl Judgement {
+    /// Only the port by which a packet leaves a bridge tells its zone: it passes
+    /// as far as there, and is judged there.
+    #[inline(always)]
+    const fn deferred(from: ZoneId) -> Self {
+        Self {
+            from,
+            to: ZoneId::NONE,
+            cell: Cell::allow(Slot::NOWHERE),
+        }
+    }
+
+    /// Whether nothing is decided yet.
+    #[inline(always)]
+    pub const fn is_deferred(&self) -> bool {
+        self.to.0 == ZoneId::NONE.0
+    }
+
     /// The drop of this judgement for `reason`, which no conduit decided.
     #[inline(always)]
     pub const fn dropped(&self, reason: DropReason) -> Dropped {
@@ -96,11 +128,12 @@ pub fn source_end(tables: &impl Tables, question: &Question) -> SourceEnd {
         };
     }
     let class = lookup::address(tables, &question.source);
-    SourceEnd {
-        link,
-        zone: lookup::source(tables, link, class, &question.place.mac),
-        class,
-    }
+    let zone = if question.place.is_bridged() && bridge::is_without_address(question) {
+        SourceCell::new(lookup::link_zone(tables, link), false)
+    } else {
+        lookup::source(tables, link, class, &question.place.mac)
+    };
+    SourceEnd { link, zone, class }
 }
 
 /// Looks up the other end.
@@ -130,105 +163,13 @@ pub fn ends(tables: &impl Tables, question: &Question) -> Ends {
     both_ends(tables, question, source_end(tables, question))
 }
 
-/// Lets a frame pass that carries no IP but an essential protocol, unless the
-/// policy turned that off where the frame is seen.
-#[inline(always)]
-pub fn admit_frame(
-    tables: &impl Tables,
-    place: &Place,
-    essential: Essential,
-) -> Result<Slot, Dropped> {
-    match frame_from(tables, place, essential) {
-        ZoneId::NONE => Ok(essential.slot()),
-        from => {
-            let from = ZoneId(tables.opaque(from.0));
-            Err(Dropped::early(from, DropReason::ESSENTIAL_OFF))
-        }
-    }
-}
-
-/// The zone that such a frame is dropped from; [`ZoneId::NONE`] where it passes.
-///
-/// A function of its own in the kernel: all ways through it end as one.
-#[inline(never)]
-fn frame_from(tables: &impl Tables, place: &Place, essential: Essential) -> ZoneId {
-    let link = lookup::link(tables, place.ifindex, place.tags).class;
-    if !lookup::link_facts(tables, link).is_off(essential) {
-        return ZoneId::NONE;
-    }
-    match place.origin {
-        // Addresses that no entry names have class 0.
-        Origin::WIRE => lookup::zone(tables, link, 0).zone(),
-        Origin::ROUTER => ZoneId::SELF,
-        _ => ZoneId::UNKNOWN,
-    }
-}
-
-/// Lets essential protocols and failsafe traffic pass and keeps forged sources
-/// out; `None` when the policy has to decide.
-#[inline(always)]
-pub fn admit(tables: &impl Tables, facts: &Facts, ends: &Ends) -> Result<Option<Slot>, Dropped> {
-    let question = &facts.question;
-    let is_from_router = question.place.origin == Origin::ROUTER;
-    let is_from_wire = question.place.origin == Origin::WIRE;
-    let is_to_router = ends.destination.destination == ZoneId::SELF.0;
-    let is_group = ends.is_to_group();
-    let stays_here = is_to_router || is_group || question.destination.is_link_local();
-    if is_from_router || is_from_wire && stays_here {
-        let slot = essential_slot(tables, facts, ends.source.link);
-        if slot != Slot::NO_CONDUIT {
-            return Ok(Some(slot));
-        }
-    }
-    if is_from_router || is_from_wire && is_to_router && !is_group {
-        let peer = if is_from_router {
-            ends.class
-        } else {
-            ends.source.class
-        };
-        let matching = failsafe::matching(tables, facts, (peer, ends.source.link), is_from_router);
-        if matching != 0 {
-            return Ok(Some(Slot(Slot::FAILSAFE.0 + lowest_bit(matching))));
-        }
-    }
-    if ends.source.zone.is_refused() {
-        return Err(refused(ends));
-    }
-    Ok(None)
-}
-
-/// The slot of the essential protocol that a packet to or from the router belongs
-/// to; [`Slot::NO_CONDUIT`] where it belongs to none, or the policy turns it off.
-///
-/// A function of its own in the kernel: all ways through it end as one.
-#[inline(never)]
-fn essential_slot(tables: &impl Tables, facts: &Facts, link: LinkClass) -> Slot {
-    match essential::of(facts) {
-        Some(essential) if !lookup::link_facts(tables, link).is_off(essential) => essential.slot(),
-        _ => Slot::NO_CONDUIT,
-    }
-}
-
-#[inline(always)]
-fn lowest_bit(bits: u16) -> u32 {
-    let mut index = 0;
-    for bit in 0..16 {
-        if bits & 1 << bit != 0 {
-            index = bit;
-            break;
-        }
-    }
-    index
-}
-
-#[inline(always)]
-fn refused(ends: &Ends) -> Dropped {
-    Dropped::early(ends.source.zone.zone(), ends.source.zone.refusal())
-}
-
 /// The destination zone, where the address alone tells it.
 #[inline(always)]
 pub fn target(tables: &impl Tables, question: &Question, ends: &Ends) -> Option<Target> {
+    if question.place.is_bridged() {
+        let to = bridge::exit_zone(tables, question, ends.class);
+        return Some(joined(tables, ends, to));
+    }
     let zone = ends.destination.destination;
     // What leaves for a group goes to the zone of the link.
     let is_by_link = zone == AddressClass::BY_ROUTE || zone == ZoneId::SELF.0;
@@ -259,10 +200,10 @@ fn joined(tables: &impl Tables, ends: &Ends, to: ZoneId) -> Target {
 #[inline(always)]
 pub fn hopeless(tables: &impl Tables, question: &Question, ends: &Ends) -> Option<Dropped> {
     let Target { to, pair } = target(tables, question, ends)?;
-    if !pair.is_stateless() {
+    if !pair.is_stateless() || question.place.is_bridged() {
         return None;
     }
-    let class = lookup::port_class(tables, question.protocol(), question.service);
+    let class = lookup::port_class(tables, question.protocol, question.service);
     let cell = lookup::cell(tables, pair, class);
     (!cell.allows()).then(|| by_cell((ends.source.zone.zone(), to), cell))
 }
@@ -272,7 +213,8 @@ fn by_cell(ends: (ZoneId, ZoneId), cell: Cell) -> Dropped {
     Dropped::by_rule(ends, cell.slot(), cell.reason(), cell.is_quiet())
 }
 
-/// Asks the policy; `target` is what [`target`] said.
+/// Asks the policy; `target` is what [`target`] said. The judgement may be
+/// [`Judgement::is_deferred`].
 ///
 /// A destination that the tables take for another zone's is `self` when the
 /// routing table calls it local: addresses appear without anybody telling.
@@ -284,27 +226,33 @@ pub fn judge(
     ends: &Ends,
     target: Option<Target>,
 ) -> Result<Judgement, Dropped> {
-    let class = lookup::port_class(tables, question.protocol(), question.service);
+    let class = lookup::port_class(tables, question.protocol, question.service);
     let mut by_address = None;
     if let Some(target) = target {
         let Target { to, pair } = target;
         let cell = lookup::cell(tables, pair, class);
         // Of a group the routing table says nothing that counts.
         let is_group = ends.is_to_group();
-        let is_known = question.place.origin != Origin::WIRE || to == ZoneId::SELF || is_group;
+        let is_known = !question.place.is_from_wire() || to == ZoneId::SELF || is_group;
         // The routing table calls local what it never forwards.
         if is_known || !cell.allows() || leaves_its_link(question, pair) {
             return concluded(question, ends, target, cell);
         }
         by_address = Some((target, cell));
     }
-    let to = match (routes.route(question), by_address) {
+    let to = match (route(tables, routes, question), by_address) {
         (Route::Local, _) => ZoneId::SELF,
         (_, Some((target, cell))) => return concluded(question, ends, target, cell),
         (Route::Nowhere, None) => ZoneId::UNKNOWN,
         (Route::Via(ifindex), None) => {
             let egress = lookup::link(tables, ifindex, Tags::default());
-            lookup::zone(tables, egress.class, ends.class).zone()
+            let cell = lookup::zone(tables, egress.class, ends.class);
+            let from = ends.source.zone.zone();
+            // Behind the router nobody sees the hardware address any more.
+            if cell.is_several() && from == zone_of_any_mac(tables, &ends.source) {
+                return Ok(Judgement::deferred(from));
+            }
+            cell.zone()
         }
     };
     let target = joined(tables, ends, to);

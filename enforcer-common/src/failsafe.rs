@@ -19,7 +19,7 @@ pub fn matching(
         return 0;
     }
     let service = service_of(facts, is_answer);
-    let class = lookup::port_class(tables, facts.question.protocol(), service);
+    let class = lookup::port_class(tables, facts.question.protocol, service);
     by_peer & lookup::link_facts(tables, link).failsafes & lookup::port_failsafes(tables, class)
 }
 

@@ -64,7 +64,7 @@ impl DatagramKey {
     }
 }
 
-const _: () = assert!(size_of::<DatagramKey>() == 60);
+const _: () = assert!(size_of::<DatagramKey>() == 64);
 
 /// Fragments begin at multiples of this many bytes.
 const UNIT: u32 = 8;

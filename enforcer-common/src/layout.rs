@@ -48,7 +48,8 @@ pub struct Layout {
     pub v4: u32,
     /// IPv6 trie.
     pub v6: u32,
-    /// Port classes by protocol and port: a trie with a root of one block.
+    /// Port classes by protocol and port: a trie with a root of two blocks, the
+    /// first entry of the second for [`crate::wire::protocol::ETHERNET`].
     pub services: u32,
     /// What is known of each port class: failsafe bits, one half-word.
     pub port_class_info: u32,
@@ -81,6 +82,9 @@ pub struct Layout {
     /// Source zones by row and address class: half-words, 0 where the source
     /// zone is that of any hardware address.
     pub mac_rows: u32,
+    /// Interface indices of bridges, by their numbers in [`LinkEntry::flags`]:
+    /// words.
+    pub bridges: u32,
     /// For later use; zero.
     pub reserved: u32,
     /// After how long without a packet flows are over.
@@ -93,7 +97,7 @@ impl Layout {
     pub const AUDIT: u32 = 1;
 }
 
-const _: () = assert!(size_of::<Layout>() == 140);
+const _: () = assert!(size_of::<Layout>() == 144);
 
 // SAFETY: `repr(C)`, no padding, and every bit pattern is a value.
 #[cfg(feature = "user")]
@@ -106,7 +110,8 @@ pub struct LinkEntry {
     pub ifindex: u32,
     /// Link class, or with [`LinkEntry::BY_VLAN`] the row of `vlans` to ask.
     pub value: u16,
-    /// [`LinkEntry::ENFORCED`] and [`LinkEntry::BARE`].
+    /// [`LinkEntry::ENFORCED`] and so on; of a [`LinkEntry::PORT`] the number
+    /// of its bridge in the upper byte.
     pub flags: u16,
 }
 
@@ -117,8 +122,28 @@ impl LinkEntry {
     pub const ENFORCED: u16 = 1;
     /// Packets of the interface have no Ethernet header.
     pub const BARE: u16 = 2;
+    /// A port of a bridge: its ingress program only looks at senders, and the
+    /// frame is judged where it leaves the bridge.
+    pub const PORT: u16 = 4;
+    /// A bridge with such ports.
+    pub const BRIDGE: u16 = 8;
+    /// Of a port: only it tells the zone of some addresses behind its bridge.
+    pub const SEVERAL: u16 = 16;
+    /// How many bridges there may be.
+    pub const MAX_BRIDGES: usize = 256;
     /// Half-words an entry takes.
     pub const HALF_WORDS: u32 = 4;
+
+    /// The flags of a port of the bridge with this number.
+    pub const fn port_of(bridge: usize) -> u16 {
+        Self::PORT | (bridge as u16) << 8
+    }
+
+    /// The number of the bridge whose port it is.
+    #[inline(always)]
+    pub const fn bridge(&self) -> u32 {
+        (self.flags >> 8) as u32
+    }
 
     /// The entry that is these bits.
     #[inline(always)]

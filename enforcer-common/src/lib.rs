@@ -15,6 +15,8 @@
 extern crate alloc;
 
 pub mod address;
+mod admit;
+pub mod bridge;
 pub mod cell;
 pub mod control;
 pub mod counter;

@@ -41,6 +41,10 @@ pub struct Link {
     pub class: LinkClass,
     /// An ingress program judges what arrives on the interface.
     pub is_enforced: bool,
+    /// It is a port of a bridge: what arrives is judged where it leaves that.
+    pub is_port: bool,
+    /// It is a port, and what is routed to it may not be judged yet.
+    pub is_awaited: bool,
 }
 
 /// The link that a frame came in on, or a packet leaves by.
@@ -53,6 +57,8 @@ pub fn link(tables: &impl Tables, ifindex: u32, tags: Tags) -> Link {
         return Link {
             class: LinkClass(0),
             is_enforced: false,
+            is_port: false,
+            is_awaited: false,
         };
     }
     let class = match entry.value & LinkEntry::BY_VLAN {
@@ -63,7 +69,42 @@ pub fn link(tables: &impl Tables, ifindex: u32, tags: Tags) -> Link {
     Link {
         class: LinkClass(tables.opaque(class)),
         is_enforced,
+        is_port: entry.flags & LinkEntry::PORT != 0,
+        is_awaited: entry.flags & LinkEntry::SEVERAL != 0,
     }
+}
+
+/// Whether a program at ingress is in force on an interface.
+#[inline(always)]
+pub fn has_program(tables: &impl Tables, ifindex: u32) -> bool {
+    let entry = link_entry(tables, ifindex);
+    entry.ifindex == ifindex && entry.flags & (LinkEntry::ENFORCED | LinkEntry::PORT) != 0
+}
+
+/// Whether an interface is a bridge whose ports are enforced.
+#[inline(always)]
+pub fn is_bridge(tables: &impl Tables, ifindex: u32) -> bool {
+    let entry = link_entry(tables, ifindex);
+    entry.ifindex == ifindex && entry.flags & LinkEntry::BRIDGE != 0
+}
+
+/// The interface by which the routing table knows what comes in on another: of
+/// the port of a bridge, the bridge.
+#[inline(always)]
+pub fn routed_by(tables: &impl Tables, ifindex: u32) -> u32 {
+    let entry = link_entry(tables, ifindex);
+    let bridge = tables.word(tables.layout().bridges + 2 * entry.bridge());
+    if entry.ifindex == ifindex && entry.flags & LinkEntry::PORT != 0 {
+        bridge
+    } else {
+        ifindex
+    }
+}
+
+/// The zone of a link: that of groups on it, and of frames without addresses.
+#[inline(always)]
+pub fn link_zone(tables: &impl Tables, link: LinkClass) -> ZoneId {
+    ZoneId(link_facts(tables, link).zone)
 }
 
 /// Whether the machine had this interface when the policy was compiled for it.
@@ -226,9 +267,9 @@ pub fn zone(tables: &impl Tables, link: LinkClass, class: u16) -> SourceCell {
     SourceCell(tables.half_word(layout.sources + index))
 }
 
-/// The class of a protocol and a port, or a type and code of ICMP.
+/// The class of a protocol and a port, a type and code of ICMP, or an EtherType.
 #[inline(always)]
-pub fn port_class(tables: &impl Tables, protocol: u8, service: u16) -> u16 {
+pub fn port_class(tables: &impl Tables, protocol: u16, service: u16) -> u16 {
     let base = tables.layout().services;
     let mut entry = tables.half_word(base + u32::from(protocol));
     if entry & TRIE_POINTER != 0 {

@@ -14,9 +14,10 @@ pub struct Question {
     pub source: Addr,
     /// Whom.
     pub destination: Addr,
-    /// IP protocol number.
+    /// IP protocol number, or [`protocol::ETHERNET`].
     pub protocol: u16,
-    /// Destination port, or type and code of ICMP (`type << 8 | code`), or 0.
+    /// Destination port, or type and code of ICMP (`type << 8 | code`), or
+    /// EtherType, or 0.
     pub service: u16,
 }
 
@@ -33,6 +34,23 @@ pub struct Place {
     /// Hardware address that the frame comes from; [`Mac::NONE`] without
     /// Ethernet.
     pub mac: Mac,
+    /// Where they leave by another port of the same bridge, without being routed;
+    /// else 0.
+    pub exit: u32,
+}
+
+impl Place {
+    /// Whether packets go from port to port of a bridge.
+    #[inline(always)]
+    pub const fn is_bridged(&self) -> bool {
+        self.exit != 0
+    }
+
+    /// Whether a station sends them to the router, or to be routed.
+    #[inline(always)]
+    pub const fn is_from_wire(&self) -> bool {
+        self.origin.0 == Origin::WIRE.0 && !self.is_bridged()
+    }
 }
 
 /// A hardware address: 48 bits, in host order.
@@ -97,7 +115,8 @@ impl Question {
         self.protocol as u8
     }
 
-    /// What the initiator of a flow asked.
+    /// What the initiator of a flow asked; where it leaves by a port of a bridge,
+    /// the flow does not tell.
     #[inline(always)]
     pub fn of_flow(key: &FlowKey, flow: &Flow) -> Self {
         let (source, destination, port) = if flow.initiator_is_low() {
@@ -115,6 +134,7 @@ impl Question {
             tags: flow.tags(),
             origin: Origin(flow.origin.into()),
             mac: flow.mac,
+            exit: 0,
         };
         Self {
             place,

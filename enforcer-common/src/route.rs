@@ -1,5 +1,6 @@
 //! What the decision asks of the routing table.
 
+use crate::lookup::{self, Tables};
 use crate::question::Question;
 
 /// Where the routing table sends a packet.
@@ -15,6 +16,12 @@ pub enum Route {
 
 /// The routing table.
 pub trait Routes {
-    /// Where the router sends what it gets.
-    fn route(&self, question: &Question) -> Route;
+    /// Where the router sends what it gets by an interface.
+    fn route(&self, question: &Question, ingress: u32) -> Route;
+}
+
+/// Asks the routing table, which knows the ports of bridges by their bridge.
+#[inline(always)]
+pub fn route(tables: &impl Tables, routes: &impl Routes, question: &Question) -> Route {
+    routes.route(question, lookup::routed_by(tables, question.place.ifindex))
 }

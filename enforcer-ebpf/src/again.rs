@@ -2,7 +2,7 @@
 
 use core::hint::black_box;
 
-use enforcer_common::decide::{self, Dropped, Judgement, Route, Routes};
+use enforcer_common::decide::{self, Dropped, Judgement, Route};
 use enforcer_common::flow::Flow;
 use enforcer_common::lookup::{self, Tables};
 use enforcer_common::parse::Facts;
@@ -23,10 +23,10 @@ pub fn judge(active: &Active, packet: &impl Hooked, scratch: &mut Scratch) -> Fo
     let routes = &packet.routes(scratch);
     let (facts, scratch) = (&scratch.facts, &mut scratch.flow);
     if !lookup::is_listed(active, scratch.question.place.ifindex) {
-        relocate(routes, facts, scratch);
+        relocate(active, routes, facts, scratch);
     }
     match verdict_on(active, routes, scratch) {
-        Ok(judgement) => {
+        Ok(judgement) if !judgement.is_deferred() => {
             let place = &scratch.question.place;
             renew(FLOWS.get_ptr_mut(&scratch.key), active, (&judgement, place));
             renew(
@@ -36,14 +36,14 @@ pub fn judge(active: &Active, packet: &impl Hooked, scratch: &mut Scratch) -> Fo
             );
             Found::PASS
         }
-        Err(_) => Found::DROP,
+        _ => Found::DROP,
     }
 }
 
 /// Finds out where a flow is seen now that the interface is gone where it was:
 /// the same peers may speak through another.
 #[inline(always)]
-fn relocate(routes: &Fib, facts: &Facts, scratch: &mut FlowScratch) {
+fn relocate(active: &Active, routes: &Fib, facts: &Facts, scratch: &mut FlowScratch) {
     let place = &mut scratch.question.place;
     let here = &facts.question.place;
     if scratch.is_initiator != 0 {
@@ -52,7 +52,10 @@ fn relocate(routes: &Fib, facts: &Facts, scratch: &mut FlowScratch) {
         // What leaves for the responder is seen where it answers.
         place.ifindex = here.ifindex;
         place.tags = here.tags;
-    } else if let Route::Via(ifindex) = routes.route(&facts.question) {
+    } else if here.is_bridged() {
+        place.ifindex = here.exit;
+        place.tags = here.tags;
+    } else if let Route::Via(ifindex) = decide::route(active, routes, &facts.question) {
         place.ifindex = ifindex;
         place.tags = Tags::default();
     }

@@ -14,7 +14,7 @@ use enforcer_common::event::Kind;
 
 use crate::hooks::{Buffer, Hooked, Ingress};
 use crate::maps::{Active, Scratch};
-use crate::{again, events, flows, fragments, reject, terms, unusual};
+use crate::{again, bridge, events, flows, fragments, reject, terms, unusual};
 
 /// What such a function found.
 #[repr(transparent)]
@@ -146,6 +146,13 @@ pub fn follow(hook: u32) -> Found {
     Found(follow_flow(hook))
 }
 
+/// Judges a frame without IP: [`Found::PASS`], [`Found::TERMS`] or
+/// [`Found::DROP`].
+#[inline(always)]
+pub fn judge_frame(hook: u32) -> Found {
+    Found(frame_without_ip(hook))
+}
+
 /// Records the flow that the packet opens: [`Found::PASS`] or [`Found::DROP`].
 #[inline(always)]
 pub fn opens(hook: u32) -> Found {
@@ -178,6 +185,15 @@ extern "C" fn remember_fragment(hook: u32) -> u32 {
 extern "C" fn follow_flow(hook: u32) -> u32 {
     match resumed(hook) {
         Some((active, scratch)) => flows::follow(&active, scratch).0,
+        None => Found::DROP.0,
+    }
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn frame_without_ip(hook: u32) -> u32 {
+    match resumed(hook) {
+        Some((active, scratch)) => bridge::judge(&active, scratch).0,
         None => Found::DROP.0,
     }
 }

@@ -6,6 +6,7 @@ use enforcer_common::event::{Budget, Event, Kind};
 use enforcer_common::lookup::Tables;
 use enforcer_common::question::Origin;
 use enforcer_common::verdict::DropReason;
+use enforcer_common::wire::protocol;
 
 use crate::apart;
 use crate::flows::ticks;
@@ -38,7 +39,8 @@ pub fn send(active: &Active, kind: Kind, scratch: &Scratch) {
         ..
     } = scratch;
     let (question, reason) = (&facts.question, why.reason);
-    let is_parsed = !reason.is_of_parser() || kind == Kind::LOG;
+    let has_ip = question.protocol != protocol::ETHERNET;
+    let is_parsed = has_ip && (!reason.is_of_parser() || kind == Kind::LOG);
     let is_egress = question.place.origin != Origin::WIRE;
     let to = match why.to() {
         Some(to) => to.0,

@@ -16,6 +16,7 @@ use enforcer_common::wire::protocol;
 use enforcer_common::zone::ZoneId;
 
 use crate::apart::{self, Apart, Found};
+use crate::bridge::{self, Way};
 use crate::hooks::Hooked;
 use crate::maps::{Active, FLOWS, FLOWS_NEW, Scratch};
 use crate::report::Amount;
@@ -102,10 +103,18 @@ pub fn established(
 /// Passes what belongs to a flow, asks the policy about the rest and records
 /// the flows that open; returns the slot that lets the packet pass.
 #[inline(always)]
-pub fn pass(packet: &(impl Hooked + Apart), scratch: &mut Scratch) -> Result<Slot, Dropped> {
+pub fn pass(
+    packet: &(impl Hooked + Apart),
+    way: Way,
+    scratch: &mut Scratch,
+) -> Result<Slot, Dropped> {
     let hook = packet.hook();
     scratch.flow.is_met = 0;
     let mut found = apart::follow(hook);
+    if way.is(Way::TO_PORT) && (found == Found::PASS || found == Found::TERMS) {
+        // That was done where it came in.
+        return Ok(Slot::NOWHERE);
+    }
     if found == Found::STALE {
         packet.judge_again();
         scratch.flow.is_judged_again = 1;
@@ -137,8 +146,12 @@ pub fn pass(packet: &(impl Hooked + Apart), scratch: &mut Scratch) -> Result<Slo
 #[inline(always)]
 pub fn follow(active: &Active, scratch: &mut Scratch) -> Found {
     let target = decide::target(active, &scratch.facts.question, &scratch.ends);
-    let is_stateless = matches!(target, Some(target) if target.pair.is_stateless());
-    let has_flow = scratch.facts.is_tracked() && !is_stateless;
+    let facts = &scratch.facts;
+    // Between ports a hardware address may make a zone of who asked.
+    let is_stateless = matches!(target, Some(target) if target.pair.is_stateless())
+        && !facts.question.place.is_bridged();
+    let has_flow =
+        facts.is_tracked() && !is_stateless && !bridge::is_copy(facts, scratch.ends.is_to_group());
     scratch.flow.has_flow = has_flow.into();
     if !has_flow {
         return Found::NOTHING;
@@ -168,6 +181,9 @@ pub fn judge(active: &Active, packet: &impl Hooked, scratch: &mut Scratch) -> Fo
     let target = decide::target(active, question, ends);
     match decide::judge(active, &routes, question, ends, target) {
         Ok(judgement) => {
+            if judgement.is_deferred() {
+                scratch.flow.has_flow = 0;
+            }
             scratch.flow.judgement = judgement;
             let judgement = &scratch.flow.judgement;
             if scratch.flow.has_flow != 0 && is_amid_nothing(active, &scratch.facts, judgement) {
@@ -228,7 +244,9 @@ fn known(active: &Active, scratch: &mut Scratch) -> Known {
         return Known::None;
     }
     if entry.generation != active.layout().generation {
+        let here = &facts.question.place;
         scratch.question = Question::of_flow(key, entry);
+        scratch.question.place.exit = bridge::exit_of_flow(active, here, is_initiator);
         scratch.is_initiator = is_initiator.into();
         return Known::Stale;
     }
@@ -241,6 +259,12 @@ fn known(active: &Active, scratch: &mut Scratch) -> Known {
         !is_initiator && u32::from(zone.0 ^ of_any_mac.0) | origin == 0
     };
     if side != ends.source.zone.zone() && !asked(side) {
+        return Known::None;
+    }
+    let question = &facts.question;
+    if question.place.is_bridged()
+        && !bridge::leads_to(active, question, ends.class(), (entry, is_initiator))
+    {
         return Known::None;
     }
     let cell = entry.cell;

@@ -229,6 +229,35 @@ impl<'a> Buffer<'a> {
         unsafe { (*self.ctx.skb.skb).ingress_ifindex }
     }
 
+    /// Whether it was sent to a station that this machine is not.
+    #[inline(always)]
+    pub fn is_for_others(&self) -> bool {
+        // `PACKET_OTHERHOST` of `linux/if_packet.h`.
+        const OTHER_HOST: u32 = 3;
+        // SAFETY: as above.
+        unsafe { (*self.ctx.skb.skb).pkt_type == OTHER_HOST }
+    }
+
+    /// Leaves a note of 16 bits for the programs that see the packet next.
+    ///
+    /// The kernel replaces the one by the other where a TC filter of the older
+    /// kind has run.
+    #[inline(always)]
+    pub fn note(&self, note: u32) {
+        // SAFETY: as above; both fields may be written at TC.
+        unsafe {
+            (*self.ctx.skb.skb).tc_index = note;
+            (*self.ctx.skb.skb).tc_classid = note;
+        }
+    }
+
+    /// The note that was left; 0 for none.
+    #[inline(always)]
+    pub fn noted(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { (*self.ctx.skb.skb).tc_index }
+    }
+
     /// Makes the headers readable in place.
     #[inline(always)]
     pub fn pull_headers(&self) {
@@ -296,8 +325,8 @@ pub struct Fib {
 
 impl Routes for Fib {
     #[inline(always)]
-    fn route(&self, question: &Question) -> Route {
-        match egress(self, question) {
+    fn route(&self, question: &Question, ingress: u32) -> Route {
+        match egress(self, question, ingress) {
             LOCAL => Route::Local,
             NOWHERE => Route::Nowhere,
             ifindex => Route::Via(ifindex as u32),
@@ -311,7 +340,7 @@ const NOWHERE: i64 = -2;
 /// The egress interface, or [`LOCAL`] or [`NOWHERE`]. A function of its own in
 /// the kernel: rarely called, it keeps its stack and its ways to itself.
 #[inline(never)]
-fn egress(fib: &Fib, question: &Question) -> i64 {
+fn egress(fib: &Fib, question: &Question, ingress: u32) -> i64 {
     const AF_INET: u8 = 2;
     const AF_INET6: u8 = 10;
     const SUCCESS: i64 = 0;
@@ -328,7 +357,7 @@ fn egress(fib: &Fib, question: &Question) -> i64 {
     asked.dport = 0;
     asked.__bindgen_anon_1.tot_len = 0;
     asked.__bindgen_anon_2.flowinfo = 0;
-    asked.ifindex = question.place.ifindex;
+    asked.ifindex = ingress;
     if let (Some(source), Some(destination)) =
         (question.source.as_v4(), question.destination.as_v4())
     {

@@ -20,6 +20,7 @@
 
 mod again;
 mod apart;
+mod bridge;
 mod events;
 mod flows;
 mod fragments;
@@ -40,7 +41,6 @@ use aya_ebpf::programs::{TcContext, XdpContext};
 use enforcer_common::cell::Slot;
 use enforcer_common::counter::Addition;
 use enforcer_common::decide::{self, Dropped};
-use enforcer_common::essential::Essential;
 use enforcer_common::event::Kind;
 use enforcer_common::lookup;
 use enforcer_common::packet::Packet;
@@ -49,6 +49,7 @@ use enforcer_common::question::{Mac, Origin, Place, Tags};
 use enforcer_common::verdict::DropReason;
 
 use crate::apart::{Apart, Found};
+use crate::bridge::Way;
 use crate::hooks::{Buffer, Hooked, Ingress};
 use crate::maps::{Active, InForce, Scratch};
 
@@ -105,7 +106,7 @@ fn arrive(ctx: &XdpContext) -> Option<Verdict> {
     };
     scratch.amount = packet.amount();
     let place = place(&packet, packet.ifindex(), Origin::WIRE);
-    let verdict = settle(&active, &packet, place, scratch);
+    let verdict = settle(&active, &packet, (place, Way::ROUTED), scratch);
     if verdict == Verdict::Reject && apart::answers(ctx, Scratch::XDP) {
         return Some(Verdict::Answer);
     }
@@ -124,8 +125,22 @@ fn arrive_late(ctx: &TcContext) -> Option<Verdict> {
     let packet = packet.bare(lookup::is_bare(&active, ifindex));
     packet.pull_headers();
     scratch.amount = packet.amount();
-    let place = place(&packet, ifindex, Origin::WIRE);
-    Some(settle(&active, &packet, place, scratch))
+    let mut way = 0;
+    if lookup::link(&active, ifindex, Tags::default()).is_port {
+        bridge::mark(&packet, ifindex);
+        way = Way::ENTERS;
+    }
+    if lookup::is_bridge(&active, ifindex) {
+        if packet.is_for_others() {
+            // A copy for whoever listens on the bridge.
+            return Some(Verdict::Drop);
+        }
+        way = Way::OF_BRIDGE;
+    }
+    let way = Way(packet.opaque(way));
+    let came_in = bridge::came_in(&active, &packet, ifindex);
+    let place = place(&packet, packet.opaque(came_in), Origin::WIRE);
+    Some(settle(&active, &packet, (place, way), scratch))
 }
 
 #[inline(always)]
@@ -136,20 +151,14 @@ fn leave(ctx: &TcContext) -> Option<Verdict> {
         InForce::Policy(active) => active,
         InForce::Nothing => return Some(Verdict::Pass),
     };
-    let mut origin = Origin::ROUTER;
-    let ingress = packet.ingress_ifindex();
-    if ingress != 0 {
-        if lookup::link(&active, ingress, Tags::default()).is_enforced {
-            return Some(Verdict::Pass);
-        }
-        origin = Origin::UNGUARDED;
-    }
+    let Some((place, way)) = bridge::exit(&active, &packet) else {
+        return Some(Verdict::Pass);
+    };
     let ifindex = packet.ifindex();
     let packet = packet.bare(lookup::is_bare(&active, ifindex));
     packet.pull_headers();
     scratch.amount = packet.amount();
-    let place = place(&packet, ifindex, origin);
-    Some(settle(&active, &packet, place, scratch))
+    Some(settle(&active, &packet, (place, way), scratch))
 }
 
 #[inline(always)]
@@ -160,6 +169,7 @@ fn place(packet: &impl Packet, ifindex: u32, origin: Origin) -> Place {
         tags: Tags::default(),
         origin,
         mac: Mac::NONE,
+        exit: 0,
     }
 }
 
@@ -168,11 +178,11 @@ fn place(packet: &impl Packet, ifindex: u32, origin: Origin) -> Place {
 fn settle(
     active: &Active,
     packet: &(impl Hooked + Apart),
-    place: Place,
+    (place, way): (Place, Way),
     scratch: &mut Scratch,
 ) -> Verdict {
     scratch.facts.question.place = place;
-    match enforce(active, packet, scratch) {
+    match enforce(active, packet, way, scratch) {
         Ok(slot) => {
             report::decided(slot, &scratch.amount);
             Verdict::Pass
@@ -209,18 +219,32 @@ fn refuse(active: &Active, hook: u32, scratch: &Scratch) -> Verdict {
 fn enforce(
     active: &Active,
     packet: &(impl Hooked + Apart),
+    way: Way,
     scratch: &mut Scratch,
 ) -> Result<Slot, Dropped> {
     let link = parse::link_layer(packet)?;
     scratch.facts.question.place.tags = link.tags;
-    scratch.facts.question.place.mac = link.source;
-    if parse::payload(packet, &link, &mut scratch.facts)? == Payload::Link {
-        return frame(active, scratch, Essential::LINK);
+    // Behind the router that is its own.
+    scratch.facts.question.place.mac = if way.is(Way::TO_PORT) {
+        Mac::NONE
+    } else {
+        link.source
+    };
+    let payload = parse::payload(packet, &link, &mut scratch.facts)?;
+    if !matches!(payload, Payload::Ip | Payload::Arp) {
+        return bridge::without_ip(active, packet.hook(), (payload, &link), (way, scratch));
     }
     scratch.ends.source = decide::source_end(active, &scratch.facts.question);
     // The compiler reads it all again, instead of keeping it in registers,
     // where the verifier would follow every value on every way through.
     let scratch = black_box(scratch);
+    let is_told = scratch.facts.flags & Facts::NEIGHBOUR != 0;
+    if way.is(Way::ENTERS) && !is_told {
+        return bridge::admit(scratch);
+    }
+    if way.is(Way::TO_PORT) && bridge::was_judged(active, scratch) {
+        return Ok(Slot::NOWHERE);
+    }
     scratch.flow.is_judged_again = 0;
     if scratch.facts.flags & Facts::UNUSUAL != 0 {
         let found = match packet.unusual() {
@@ -229,13 +253,16 @@ fn enforce(
             found => found,
         };
         if let Some(slot) = found.result(scratch)? {
-            return Ok(slot);
+            return Ok(way.counted(slot));
+        }
+        if way.is(Way::ENTERS) {
+            return Ok(Slot::NOWHERE);
         }
         if scratch.facts.is_arp() {
-            return frame(active, scratch, Essential::ARP);
+            return bridge::arp(active, packet.hook(), way, scratch);
         }
     }
-    let Slot(slot) = judged(active, packet, scratch)?;
+    let Slot(slot) = judged(active, packet, way, scratch)?;
     // From here on one way to the verifier, not one for each rule.
     let slot = Slot(active.forgotten(slot));
     if scratch.facts.flags & Facts::FIRST != 0 {
@@ -244,23 +271,16 @@ fn enforce(
     Ok(slot)
 }
 
-/// The verdict on a frame that carries no IP.
-#[inline(always)]
-fn frame(active: &Active, scratch: &Scratch, essential: Essential) -> Result<Slot, Dropped> {
-    let place = &scratch.facts.question.place;
-    let Slot(slot) = decide::admit_frame(active, place, essential)?;
-    Ok(Slot(active.forgotten(slot)))
-}
-
 /// The verdict on a packet whose headers and source lie in the scratch.
 #[inline(always)]
 fn judged(
     active: &Active,
     packet: &(impl Hooked + Apart),
+    way: Way,
     scratch: &mut Scratch,
 ) -> Result<Slot, Dropped> {
     let (facts, source) = (&scratch.facts, scratch.ends.source);
-    if !source.zone.is_refused() {
+    if !source.zone.is_refused() && !way.is(Way::BRIDGED | Way::TO_PORT) {
         let sender = (source.zone.zone(), &scratch.amount);
         if let Some(slot) = flows::established(active, facts, sender, &mut scratch.flow) {
             return Ok(slot);
@@ -274,7 +294,7 @@ fn judged(
     if let Some(drop) = decide::hopeless(active, &facts.question, ends) {
         return Err(drop);
     }
-    flows::pass(packet, scratch)
+    flows::pass(packet, way, scratch)
 }
 
 /// Tells the time in timer ticks: the low 32 bits as the action, all 64 in the

@@ -18,7 +18,6 @@ use enforcer_common::layout::{DECLARED_HALF_WORDS, Layout};
 use enforcer_common::limits;
 use enforcer_common::lookup::{self, Tables};
 use enforcer_common::parse::Facts;
-use enforcer_common::question::Tags;
 use enforcer_common::terms::SourceKey;
 
 use crate::flows::FlowScratch;
@@ -240,7 +239,7 @@ fn unconfirmed(control: &'static Control, until: u64, ifindex: u32, zero: u32) -
         return Control::OPEN;
     }
     let is_enforced = match Active::of(control, previous & 1, zero) {
-        Some(active) => lookup::link(&active, ifindex, Tags::default()).is_enforced,
+        Some(active) => lookup::has_program(&active, ifindex),
         None => true,
     };
     if is_enforced { previous } else { Control::OPEN }

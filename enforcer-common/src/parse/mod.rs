@@ -143,6 +143,8 @@ pub enum Payload {
     Link,
     /// IPv4 or IPv6.
     Ip,
+    /// What nobody here knows.
+    Other,
 }
 
 /// Reads the Ethernet header and up to two VLAN tags, where there are any.
@@ -199,7 +201,7 @@ const fn is_vlan(ether_type: u16) -> bool {
 }
 
 /// Reads what the frame carries; of IP the facts, all but the place of their
-/// question, which the parser leaves as it is.
+/// question, which the parser leaves as it is; of ARP the addresses in it.
 #[inline(always)]
 pub fn payload(
     packet: &impl Packet,
@@ -219,7 +221,7 @@ pub fn payload(
             return Ok(Payload::Arp);
         }
         ether_type::PPPOE_DISCOVERY => return Ok(Payload::Link),
-        _ => return Err(DropReason::UNKNOWN_ETHERTYPE),
+        _ => return Ok(Payload::Other),
     };
     let is_ipv6 = link.ether_type == ether_type::IPV6;
     let rest = if is_extension(rest.protocol, is_ipv6) && facts.flags != Facts::LATER {

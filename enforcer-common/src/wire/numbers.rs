@@ -20,6 +20,9 @@ pub mod ether_type {
 
 /// IP protocol numbers (IANA) that the parser knows.
 pub mod protocol {
+    /// No IP protocol: the frame carries an EtherType that the parser does not
+    /// know.
+    pub const ETHERNET: u16 = 256;
     /// IPv6 hop-by-hop options.
     pub const HOP_BY_HOP: u8 = 0;
     /// ICMP.

@@ -97,9 +97,13 @@ impl LinkKeys {
         }
     }
 
-    fn of_place(place: Place) -> Self {
+    /// A bridge is where its ports are, too.
+    fn of_place(place: Place, devices: &Devices<'_>) -> Self {
+        let device = devices.iter().find(|one| one.ifindex == place.ifindex);
+        let ports = device.into_iter().flat_map(|bridge| devices.ports(bridge));
+        let ports = ports.map(|port| port.ifindex);
         Self {
-            interfaces: BTreeSet::from([place.ifindex]),
+            interfaces: ports.chain([place.ifindex]).collect(),
             vlans: place.vlan.into_iter().collect(),
         }
     }
@@ -166,7 +170,8 @@ impl Claims {
                 Some(device) => devices.place(device),
                 None => Place::NONE,
             });
-            let keys = keys.intern(place.map(LinkKeys::of_place).unwrap_or_default());
+            let keys_of = |place| LinkKeys::of_place(place, devices);
+            let keys = keys.intern(place.map(keys_of).unwrap_or_default());
             (failsafe.from, keys)
         });
         let failsafes = failsafe.collect();

@@ -1,24 +1,31 @@
-//! VLAN devices in a policy, replaced by their parents and VLANs: programs run
-//! on the parent and see the tags.
+//! Devices in a policy, replaced by those where frames are seen: a VLAN device by
+//! its parent and VLAN, and a bridge by itself and all its ports.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
-use super::machine::Devices;
+use super::machine::{Devices, Interface};
 use crate::policy::model::{Vlan, Zone, ZoneEntry};
 use crate::policy::names::InterfaceName;
 use crate::policy::{Diagnostic, DiagnosticKind, Findings, Policy, Severity, overlaps};
 
-/// The zones of a policy without names of VLAN devices.
+/// The zones of a policy without names of VLAN devices, and with the ports of the
+/// bridges that they name.
 ///
 /// Names can hide that two zones claim the same frames (`eth1.10`, and VLAN 10
 /// of `eth1`), so overlaps are looked for once more.
-pub(super) fn by_parent<'p>(
+pub(super) fn where_seen<'p>(
     policy: &'p Policy,
     devices: &Devices<'_>,
 ) -> Result<Cow<'p, [Zone]>, Findings> {
-    let is_vlan_device = |name: &InterfaceName| vlan_of(name, devices).is_some();
+    let is_special = |name: &InterfaceName| {
+        let device = devices.named(name.as_str());
+        let is_of_bridge =
+            |device: &Interface| device.is_bridge || devices.bridge(device).is_some();
+        vlan_of(name, devices).is_some() || device.is_some_and(is_of_bridge)
+    };
     let mut entries = policy.zones.iter().flat_map(|zone| &zone.entries);
-    if !entries.any(|entry| entry.interfaces.iter().any(is_vlan_device)) {
+    if !entries.any(|entry| entry.interfaces.iter().any(is_special)) {
         return Ok(Cow::Borrowed(&policy.zones));
     }
     let mut findings = Vec::new();
@@ -27,6 +34,9 @@ pub(super) fn by_parent<'p>(
         let entries = std::mem::take(&mut zone.entries);
         for entry in entries {
             split(entry, devices, &mut zone.entries, &mut findings);
+        }
+        for entry in &mut zone.entries {
+            with_ports(entry, devices, &mut findings);
         }
     }
     let is_error = |finding: &Diagnostic| finding.severity() == Severity::Error;
@@ -72,6 +82,26 @@ fn split(
             ..entry
         });
     }
+}
+
+/// Adds the ports of each bridge to an entry.
+fn with_ports(entry: &mut ZoneEntry, devices: &Devices<'_>, findings: &mut Vec<Diagnostic>) {
+    for name in entry.interfaces.clone() {
+        let Some(device) = devices.named(name.as_str()) else {
+            continue;
+        };
+        let bridge = devices.bridge(device).unwrap_or(device);
+        if bridge.filters_vlans && !entry.vlans.is_empty() {
+            let name = device.name.clone();
+            let kind = DiagnosticKind::FilteredVlan { name };
+            findings.push(Diagnostic::new(kind, entry.span));
+        }
+        let ports = devices.ports(device);
+        let names = ports.filter_map(|port| InterfaceName::new(&port.name).ok());
+        entry.interfaces.extend(names);
+    }
+    let mut seen = BTreeSet::new();
+    entry.interfaces.retain(|name| seen.insert(name.clone()));
 }
 
 /// The parent and the VLAN of a VLAN device.

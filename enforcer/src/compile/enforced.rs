@@ -13,7 +13,8 @@ use crate::policy::{Diagnostic, DiagnosticKind, Findings, Policy, Span};
 /// Those are the interfaces that a `match` names (for a VLAN device its parent)
 /// and, when an entry names none, every other one that is up: only then can the
 /// zone's packets arrive anywhere. Of devices that share frames one is enough:
-/// the parent of VLAN devices, the bond of its members.
+/// the parent of VLAN devices, the bond of its members. A bridge has programs on
+/// itself and on all its ports, or on none.
 pub(super) fn hooks(
     policy: &Policy,
     devices: &Devices<'_>,
@@ -27,7 +28,10 @@ pub(super) fn hooks(
     for entry in entries() {
         for name in &entry.interfaces {
             if let Some(device) = chosen.known(name, entry.span) {
-                chosen.enforce(devices.parent(device).unwrap_or(device), entry.span);
+                let parent = devices.parent(device);
+                let is_port = devices.bridge(device).is_some();
+                let device = parent.filter(|_| !is_port).unwrap_or(device);
+                chosen.enforce(device, entry.span);
             }
         }
     }
@@ -52,16 +56,44 @@ pub(super) fn hooks(
     }
 }
 
-/// The interfaces where a program judges what arrives, by index: a program on
-/// a device judges what its VLAN devices and the members of a bond get, too.
-pub(super) fn judged(hooks: &BTreeMap<u32, Hook>, devices: &Devices<'_>) -> BTreeSet<u32> {
-    let has_program = |device: &Interface| hooks.contains_key(&device.ifindex);
-    let judged = devices.iter().filter(|device| {
-        has_program(device)
-            || devices.parent(device).is_some_and(has_program)
-            || devices.bond(device).is_some_and(has_program)
-    });
-    judged.map(|device| device.ifindex).collect()
+/// What programs do on interfaces, by index.
+pub(super) struct Judged {
+    /// Where a program judges what arrives: a program on a device judges what
+    /// its VLAN devices and the members of a bond get, too.
+    pub(super) at_ingress: BTreeSet<u32>,
+    /// The bridge of each port where a program only looks at senders: the frame
+    /// is judged where it leaves the bridge, by another port or to the router.
+    pub(super) ports: BTreeMap<u32, u32>,
+    /// The bridges of those ports.
+    pub(super) bridges: BTreeSet<u32>,
+}
+
+impl Judged {
+    pub(super) fn new(hooks: &BTreeMap<u32, Hook>, devices: &Devices<'_>) -> Self {
+        let is_at_tc = |device: &Interface| hooks.get(&device.ifindex) == Some(&Hook::Tc);
+        let bridge_of = |device: &Interface| {
+            // Where the bridge itself has no program, the port judges as if there
+            // were none; so does a program that is not where ports have it.
+            let bridge = devices.bridge(device).filter(|bridge| is_at_tc(bridge))?;
+            is_at_tc(device).then_some(bridge.ifindex)
+        };
+        let judges =
+            |device: &Interface| hooks.contains_key(&device.ifindex) && bridge_of(device).is_none();
+        let at_ingress = devices.iter().filter(|device| {
+            judges(device)
+                || devices.parent(device).is_some_and(judges)
+                || devices.bond(device).is_some_and(judges)
+        });
+        let ports = devices
+            .iter()
+            .filter_map(|port| Some((port.ifindex, bridge_of(port)?)));
+        let ports: BTreeMap<u32, u32> = ports.collect();
+        Self {
+            at_ingress: at_ingress.map(|device| device.ifindex).collect(),
+            bridges: ports.values().copied().collect(),
+            ports,
+        }
+    }
 }
 
 impl Hook {
@@ -97,17 +129,39 @@ impl<'m> Chosen<'_, 'm> {
     }
 
     fn enforce(&mut self, device: &Interface, span: Span) {
-        let what = if device.is_loopback {
-            "the loopback interface"
-        } else if device.is_bridge {
-            "a bridge"
-        } else if self.devices.bridge(device).is_some() {
-            "a port of a bridge"
-        } else {
-            self.interfaces.insert(device.ifindex, Hook::of(device));
-            return;
-        };
-        self.refuse(device, what, span);
+        if device.is_loopback {
+            return self.refuse(device, "the loopback interface", span);
+        }
+        let devices = self.devices;
+        let own = devices.iter().find(|own| own.ifindex == device.ifindex);
+        let is_bridge = |device: &&Interface| device.is_bridge;
+        if let Some(bridge) = devices.bridge(device).or(own.filter(is_bridge)) {
+            return self.enforce_bridge(bridge, span);
+        }
+        for vlan in devices.vlans(device) {
+            // The programs of the parent would take its frames for routed ones.
+            if devices.bridge(vlan).is_some() {
+                self.refuse(vlan, "a VLAN device in a bridge", span);
+            }
+        }
+        self.interfaces.insert(device.ifindex, Hook::of(device));
+    }
+
+    /// Enforces a bridge: where its ports take frames and give them out, and
+    /// where it hands them to the router.
+    fn enforce_bridge(&mut self, bridge: &Interface, span: Span) {
+        let devices = self.devices;
+        for port in devices.ports(bridge) {
+            if devices.parent(port).is_some() {
+                self.refuse(port, "a VLAN device in a bridge", span);
+            }
+            // They get frames before the bridge does.
+            if devices.vlans(port).next().is_some() {
+                self.refuse(port, "a port of a bridge that has VLAN devices", span);
+            }
+            self.interfaces.insert(port.ifindex, Hook::Tc);
+        }
+        self.interfaces.insert(bridge.ifindex, Hook::Tc);
     }
 
     /// Enforces every interface that is up and shares no frames with one that
@@ -138,6 +192,13 @@ impl<'m> Chosen<'_, 'm> {
             self.refuse(device, "a VLAN device", Span::default());
         } else if device.is_bare && hook.is_some_and(|hook| hook != Hook::Tc) {
             let kind = DiagnosticKind::NoEthernet {
+                name: device.name.clone(),
+            };
+            self.findings.push(Diagnostic::new(kind, Span::default()));
+        } else if (device.is_bridge || self.devices.bridge(device).is_some())
+            && hook.is_some_and(|hook| hook != Hook::Tc)
+        {
+            let kind = DiagnosticKind::BridgeHook {
                 name: device.name.clone(),
             };
             self.findings.push(Diagnostic::new(kind, Span::default()));

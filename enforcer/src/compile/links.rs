@@ -6,8 +6,12 @@ use std::rc::Rc;
 use enforcer_common::layout::LinkEntry;
 
 use super::claims::Claims;
+use super::enforced::Judged;
 use super::interner::Interner;
 use super::machine::{Devices, Interface, Place};
+use super::size::room_for;
+use super::sources::Sources;
+use crate::policy::Findings;
 use crate::policy::model::Vlan;
 
 /// All links of a machine.
@@ -15,14 +19,18 @@ pub(super) struct Links {
     /// Sets of [`Claims::keys`] that hold on a link: sorted indices. The first
     /// is that of interfaces the machine does not have.
     pub(super) kinds: Vec<Vec<usize>>,
+    /// Sets of kinds, where a frame may be seen on any of several: sorted, at
+    /// least two each. They are numbered after the kinds.
+    pub(super) merged: Vec<Vec<usize>>,
     /// The links of each interface.
     interfaces: BTreeMap<u32, Rc<Tagged>>,
     /// The interfaces whose packets have no Ethernet header.
     bare: BTreeSet<u32>,
 }
 
-/// The links of one interface: indices into [`Links::kinds`].
-#[derive(PartialEq, Eq, Hash)]
+/// The links of one interface: indices into [`Links::kinds`], and beyond them
+/// into [`Links::merged`].
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct Tagged {
     /// Frames without tags, or with tags that no entry names: the keys without
     /// `vlan` hold for both alike.
@@ -31,12 +39,14 @@ struct Tagged {
     named: BTreeMap<Vlan, usize>,
 }
 
-/// The tables `links` (without their hash) and `vlans`.
+/// The tables `links` (without their hash), `vlans` and `bridges`.
 pub(super) struct LinkTables {
     /// One entry for each interface.
     pub(super) entries: Vec<LinkEntry>,
     /// Rows of [`LinkEntry::VLAN_ROW`] half-words.
     pub(super) vlans: Vec<Vec<u16>>,
+    /// Interface indices.
+    pub(super) bridges: Vec<u32>,
 }
 
 impl Links {
@@ -47,13 +57,30 @@ impl Links {
         kinds.intern(holding.plain(None));
         let unnamed = Rc::new(holding.tagged(None, &mut kinds));
         let mut interfaces = BTreeMap::new();
-        for Interface { ifindex, .. } in devices.iter() {
-            let tagged = if holding.names(*ifindex) {
-                Rc::new(holding.tagged(Some(*ifindex), &mut kinds))
+        for device in devices.iter() {
+            let ifindex = device.ifindex;
+            let mut tagged = if holding.names(ifindex) {
+                Rc::new(holding.tagged(Some(ifindex), &mut kinds))
             } else {
                 Rc::clone(&unnamed)
             };
-            interfaces.insert(*ifindex, tagged);
+            if devices.bridge(device).is_some_and(|it| it.filters_vlans) && !tagged.is_plain() {
+                // Which tags a frame came in with is not known where it leaves.
+                tagged = Rc::new(Tagged::NOWHERE);
+            }
+            interfaces.insert(ifindex, tagged);
+        }
+        let mut merged = Merged {
+            kinds: kinds.len(),
+            sets: Interner::default(),
+        };
+        for bridge in devices.iter() {
+            let ports = devices.ports(bridge);
+            let ports: Vec<_> = ports.map(|port| &*interfaces[&port.ifindex]).collect();
+            if !ports.is_empty() {
+                let any = Rc::new(merged.of(&ports));
+                interfaces.insert(bridge.ifindex, any);
+            }
         }
         // Programs see the frames of these on another device, the rest of the
         // kernel sees them here.
@@ -68,16 +95,35 @@ impl Links {
         let bare = devices.iter().filter(|device| device.is_bare);
         Self {
             kinds: kinds.into_values(),
+            merged: merged.sets.into_values(),
             interfaces,
             bare: bare.map(|device| device.ifindex).collect(),
         }
     }
 
-    /// Writes the tables; `classes` has the class of each kind, `judged` the
-    /// interfaces where a program judges what arrives.
-    pub(super) fn tables(&self, classes: &[u16], judged: &BTreeSet<u32>) -> LinkTables {
+    /// Writes the tables.
+    pub(super) fn tables(
+        &self,
+        sources: &Sources,
+        judged: &Judged,
+    ) -> Result<LinkTables, Findings> {
+        let classes = &sources.link_classes;
         let mut rows = Interner::default();
         let mut values = HashMap::new();
+        let bridges: Vec<u32> = judged.bridges.iter().copied().collect();
+        room_for(bridges.len(), "bridges", LinkEntry::MAX_BRIDGES)?;
+        let is_several = |kind: &usize| sources.several.contains(&classes[*kind]);
+        let port = |ifindex: u32| {
+            let Some(bridge) = judged.ports.get(&ifindex) else {
+                return 0;
+            };
+            let number = bridges.partition_point(|other| other < bridge);
+            let Tagged { plain, named } = &*self.interfaces[bridge];
+            match is_several(plain) || named.values().any(is_several) {
+                true => LinkEntry::port_of(number) | LinkEntry::SEVERAL,
+                false => LinkEntry::port_of(number),
+            }
+        };
         let entries = self.interfaces.iter().map(|(ifindex, tagged)| {
             let value = *values
                 .entry(tagged)
@@ -85,13 +131,66 @@ impl Links {
             LinkEntry {
                 ifindex: *ifindex,
                 value,
-                flags: flag(LinkEntry::ENFORCED, judged, *ifindex)
-                    | flag(LinkEntry::BARE, &self.bare, *ifindex),
+                flags: flag(LinkEntry::ENFORCED, &judged.at_ingress, *ifindex)
+                    | flag(LinkEntry::BARE, &self.bare, *ifindex)
+                    | flag(LinkEntry::BRIDGE, &judged.bridges, *ifindex)
+                    | port(*ifindex),
             }
         });
-        LinkTables {
+        Ok(LinkTables {
             entries: entries.collect(),
             vlans: rows.into_values(),
+            bridges,
+        })
+    }
+}
+
+impl Tagged {
+    /// The links of an interface that the machine does not have.
+    const NOWHERE: Self = Self {
+        plain: 0,
+        named: BTreeMap::new(),
+    };
+
+    /// Whether tags make no difference.
+    fn is_plain(&self) -> bool {
+        self.named.values().all(|kind| *kind == self.plain)
+    }
+}
+
+/// Links that are one of several.
+struct Merged {
+    /// How many kinds there are.
+    kinds: usize,
+    sets: Interner<Vec<usize>>,
+}
+
+impl Merged {
+    /// The links of a bridge: frames come to it by any of its ports.
+    fn of(&mut self, ports: &[&Tagged]) -> Tagged {
+        let vlans: BTreeSet<Vlan> = ports
+            .iter()
+            .flat_map(|port| port.named.keys())
+            .copied()
+            .collect();
+        let plain = self.any(ports.iter().map(|port| port.plain));
+        let mut tagged = Tagged {
+            plain,
+            named: BTreeMap::new(),
+        };
+        for vlan in vlans {
+            let kind = |port: &&Tagged| *port.named.get(&vlan).unwrap_or(&port.plain);
+            tagged.named.insert(vlan, self.any(ports.iter().map(kind)));
+        }
+        tagged
+    }
+
+    /// One of these kinds.
+    fn any(&mut self, kinds: impl Iterator<Item = usize>) -> usize {
+        let set: BTreeSet<usize> = kinds.collect();
+        match set.first() {
+            Some(only) if set.len() == 1 => *only,
+            _ => self.kinds + self.sets.intern(set.into_iter().collect()),
         }
     }
 }

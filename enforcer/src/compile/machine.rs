@@ -37,6 +37,9 @@ pub struct Interface {
     pub is_loopback: bool,
     /// A bridge, not a port of one.
     pub is_bridge: bool,
+    /// A bridge that sorts frames by VLAN, and may change their tags.
+    #[serde(default)]
+    pub filters_vlans: bool,
     /// The bridge, bond or VRF that it is a part of.
     pub master: Option<u32>,
     /// Hardware address.
@@ -193,6 +196,21 @@ impl<'m> Devices<'m> {
     /// The bridge that the device is a port of.
     pub(super) fn bridge(&self, device: &Interface) -> Option<&'m Interface> {
         self.master(device).filter(|master| master.is_bridge)
+    }
+
+    /// The ports of a bridge, in the order of their indices; of other devices
+    /// there are none.
+    pub(super) fn ports(&self, bridge: &Interface) -> impl Iterator<Item = &'m Interface> {
+        let ifindex = bridge.is_bridge.then_some(bridge.ifindex);
+        let ports = self.iter();
+        ports.filter(move |device| ifindex.is_some() && device.master == ifindex)
+    }
+
+    /// The VLAN devices on a device.
+    pub(super) fn vlans(&self, parent: &Interface) -> impl Iterator<Item = &'m Interface> {
+        let parent = parent.ifindex;
+        let devices = self.iter();
+        devices.filter(move |device| device.vlan.is_some_and(|vlan| vlan.parent == parent))
     }
 
     /// The bond or team that the device is a member of.

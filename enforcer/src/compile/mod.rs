@@ -18,6 +18,7 @@ mod hash;
 mod idle;
 mod image;
 mod interner;
+mod link_rows;
 mod links;
 pub mod machine;
 mod macs;
@@ -43,6 +44,7 @@ use crate::policy::model::Hook;
 use crate::policy::{Findings, Policy};
 use addresses::Addresses;
 use claims::Claims;
+use enforced::Judged;
 use links::Links;
 use machine::Devices;
 use rows::Rows;
@@ -61,7 +63,7 @@ pub fn compile(
 ) -> Result<Image, Findings> {
     let devices = Devices::new(machine);
     let hooks = enforced::hooks(policy, &devices);
-    let zones = devices::by_parent(policy, &devices);
+    let zones = devices::where_seen(policy, &devices);
     let (hooks, zones) = both(hooks, zones)?;
     members::refuse_bare(&zones, &devices)?;
     let numbers = numbering.with(policy)?;
@@ -71,9 +73,9 @@ pub fn compile(
     let sources = Sources::new(&claims, &addresses, &links)?;
     let services = Services::new(policy)?;
     let rows = Rows::new(policy, (&sources, &services), &numbers)?;
-    let judged = enforced::judged(&hooks, &devices);
+    let judged = Judged::new(&hooks, &devices);
     let parts = Parts {
-        links: links.tables(&sources.link_classes, &judged),
+        links: links.tables(&sources, &judged)?,
         addresses,
         sources,
         services,

@@ -219,6 +219,12 @@ impl<'s> Table<'s> {
             let stateless = flows.are_impossible(ZoneId(from as u16), ZoneId(to as u16));
             let pair = Pair::new(*row as u32, stateless);
             let Between { mode, are_zones } = betweens[index];
+            let are_members = [from, to]
+                .iter()
+                .all(|id| *id >= usize::from(ZoneId::FIRST));
+            let is_joined =
+                are_members && !are_zones || by_row[*row] || by_row[pairs[to * zone_ids + from]];
+            let pair = if is_joined { pair.joined() } else { pair };
             let pair = match mode {
                 Some(Mode::Enforce) => pair.enforced(),
                 _ => pair,

@@ -16,7 +16,7 @@ const PORTS: usize = 1 << 16;
 
 /// Protocols and ports, told apart as far as the policy does.
 pub(super) struct Services {
-    /// Trie from protocol and port to class.
+    /// Trie from protocol and port, or EtherType, to class.
     pub(super) trie: Vec<Block>,
     /// Failsafe entries of each class, one bit each.
     pub(super) failsafes: Vec<u16>,
@@ -41,9 +41,9 @@ impl Services {
     pub(super) fn new(policy: &Policy) -> Result<Self, Findings> {
         let (services, namers) = bundles(policy);
         let mut classes = Interner::default();
-        let mut trie = Trie::with_root(8);
-        let mut root = [0; HALF_WORDS as usize];
-        for (protocol, entry) in (0..=255).zip(&mut root) {
+        let mut trie = Trie::with_root(9);
+        let mut root = [0; 2 * HALF_WORDS as usize];
+        for (protocol, entry) in (0..=protocol::ETHERNET).zip(&mut root) {
             let edges = edges(protocol, &services);
             let starts = classified(edges, namers.len(), &mut classes);
             room_for(classes.len(), "classes of services", MAX_TRIE)?;
@@ -125,7 +125,7 @@ fn bundles(policy: &Policy) -> (Vec<(Service, Bundle)>, Vec<Vec<Namer>>) {
 /// Where bundles begin (`true`) and end among the ports of a protocol.
 type Edges = BTreeMap<usize, Vec<(Bundle, bool)>>;
 
-fn edges(protocol: u8, services: &[(Service, Bundle)]) -> Edges {
+fn edges(protocol: u16, services: &[(Service, Bundle)]) -> Edges {
     let mut edges = Edges::from([(0, Vec::new())]);
     for (service, bundle) in services {
         for (first, last) in ranges(*service, protocol) {
@@ -137,8 +137,15 @@ fn edges(protocol: u8, services: &[(Service, Bundle)]) -> Edges {
     edges
 }
 
-/// Ports, or types and codes of ICMP, of `protocol` that a service means.
-fn ranges(service: Service, protocol: u8) -> Vec<(u16, u16)> {
+/// Ports, or types and codes of ICMP, or EtherTypes, of `protocol` that a service
+/// means.
+fn ranges(service: Service, protocol: u16) -> Vec<(u16, u16)> {
+    let Ok(protocol) = u8::try_from(protocol) else {
+        return match service {
+            Service::Ethernet(ether_type) => vec![(ether_type.number(), ether_type.number())],
+            _ => Vec::new(),
+        };
+    };
     match service {
         Service::Any => whole(protocol),
         Service::Protocol(number) if number == protocol => whole(protocol),

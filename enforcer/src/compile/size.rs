@@ -15,6 +15,8 @@ use crate::policy::{Diagnostic, DiagnosticKind, Findings, Span};
 pub const MAX_BLOCKS: usize = BLOCKS[BLOCKS.len() - 1] as usize;
 /// Most zone ids, `unknown` and `self` among them.
 pub const MAX_ZONE_IDS: usize = ZONE_IDS[ZONE_IDS.len() - 1] as usize;
+const _: () = assert!(MAX_ZONE_IDS <= enforcer_common::cell::SourceCell::MOST_ZONES as usize);
+
 /// Most slots, the built-in ones among them.
 pub const MAX_SLOTS: usize = SLOTS[SLOTS.len() - 1] as usize;
 

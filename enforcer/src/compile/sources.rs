@@ -10,6 +10,7 @@ use enforcer_common::zone::ZoneId;
 use super::addresses::{Addresses, Signature};
 use super::claims::{By, Claim, Claims};
 use super::interner::Interner;
+use super::link_rows::{self, LinkRow};
 use super::links::Links;
 use super::macs::{Aliases, MacRows, MacTables, Macs};
 use super::size::{MAX_BLOCKS, room_for};
@@ -22,10 +23,12 @@ pub(super) struct Sources {
     pub(super) address_classes: Vec<u16>,
     /// What is known of each address class.
     pub(super) known: Vec<AddressClass>,
-    /// The class of each kind of [`Links`].
+    /// The class of each kind of [`Links`], then of each set of kinds.
     pub(super) link_classes: Vec<u16>,
     /// What is known of each link class.
     pub(super) links: Vec<LinkFacts>,
+    /// The classes of links where only the port of a bridge tells some zones.
+    pub(super) several: BTreeSet<u16>,
     /// Cells by link class, then address class.
     pub(super) cells: Vec<u16>,
     /// What hardware addresses change in them.
@@ -69,19 +72,29 @@ impl Sources {
                         by_class.len() - 1
                     });
             room_for(by_class.len(), "classes of addresses", MAX_TRIE)?;
-            let cells = by_class.len() * links.kinds.len();
+            let cells = by_class.len() * (links.kinds.len() + links.merged.len());
             room_for(cells, "source zones by link and address", limit)?;
             address_classes.push(number as u16);
         }
 
-        let mut rows = Interner::default();
         let mut mac_rows = MacRows::new(&macs);
-        let classes = links.kinds.iter().enumerate().map(|(link, kind)| {
-            let row: Vec<u16> = by_class.iter().map(|column| column[link]).collect();
-            let by_mac = mac_rows.of_link(kind, &row, &chains);
-            rows.intern((link_facts(claims, kind), row, by_mac)) as u16
+        let kinds = links.kinds.iter().enumerate().map(|(link, kind)| {
+            let cells: Vec<u16> = by_class.iter().map(|column| column[link]).collect();
+            LinkRow {
+                facts: link_facts(claims, kind, columns.by_link[link]),
+                by_mac: mac_rows.of_link(kind, &cells, &chains),
+                cells,
+            }
         });
-        let link_classes = classes.collect();
+        let kinds: Vec<LinkRow> = kinds.collect();
+        let any_of = |set: &Vec<usize>| {
+            let rows: Vec<_> = set.iter().map(|kind| &kinds[*kind]).collect();
+            LinkRow::of_any(&rows)
+        };
+        let merged: Vec<LinkRow> = links.merged.iter().map(any_of).collect();
+        let mut rows = Interner::default();
+        let all = kinds.into_iter().chain(merged);
+        let link_classes = all.map(|row| rows.intern(row) as u16).collect();
         let (mac_rows, aliases) = mac_rows.finish();
         room_for(
             rows.len(),
@@ -89,12 +102,14 @@ impl Sources {
             usize::from(LinkEntry::BY_VLAN),
         )?;
         let rows = rows.into_values();
-        let by_mac = macs.tables(
-            rows.iter().map(|(_, _, by_mac)| by_mac.as_slice()),
-            mac_rows,
-        )?;
-        let links = rows.iter().map(|(facts, _, _)| *facts).collect();
-        let cells: Vec<Vec<u16>> = rows.into_iter().map(|(_, row, _)| row).collect();
+        let by_mac = macs.tables(rows.iter().map(|row| row.by_mac.as_slice()), mac_rows)?;
+        let links = rows.iter().map(|row| row.facts).collect();
+        let is_several = |cell: &u16| SourceCell(*cell).is_several();
+        let several = (0..)
+            .zip(&rows)
+            .filter(|(_, row)| row.cells.iter().any(is_several));
+        let several = several.map(|(class, _)| class).collect();
+        let cells: Vec<Vec<u16>> = rows.iter().map(|row| row.cells.clone()).collect();
         Ok(Self {
             by_mac,
             aliases,
@@ -102,6 +117,7 @@ impl Sources {
             known,
             link_classes,
             links,
+            several,
             cells: cells.concat(),
         })
     }
@@ -263,11 +279,12 @@ fn by_link(claims: &Claims, links: &Links) -> Vec<ZoneId> {
 }
 
 /// What is known of a link beside the zones of addresses.
-fn link_facts(claims: &Claims, kind: &[usize]) -> LinkFacts {
+fn link_facts(claims: &Claims, kind: &[usize], by_link: ZoneId) -> LinkFacts {
     LinkFacts {
+        zone: link_rows::zone_of(claims, kind, by_link).0,
         failsafes: failsafes(claims, kind),
         essentials_off: claims.essentials_off(kind),
-        reserved: [0; 2],
+        reserved: 0,
     }
 }
 

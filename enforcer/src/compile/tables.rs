@@ -77,6 +77,7 @@ pub(super) fn lay_out(parts: Parts) -> Result<(Vec<Block>, Layout), Findings> {
         mac_links: blocks.half_words(&sources.by_mac.links),
         link_count: sources.links.len() as u32,
         mac_rows: blocks.half_words(&sources.by_mac.rows),
+        bridges: blocks.words(&links.bridges),
         reserved: 0,
         idle: Idle::default(),
     };

@@ -168,7 +168,7 @@ fn judged(subject: &Subject, facts: &Facts) -> Result<(Slot, Option<Judgement>),
 struct NoRoutes;
 
 impl Routes for NoRoutes {
-    fn route(&self, _: &Question) -> Route {
+    fn route(&self, _: &Question, _: u32) -> Route {
         Route::Nowhere
     }
 }
@@ -238,6 +238,7 @@ fn seen_at(interface: &Interface, origin: Origin) -> Place {
         tags,
         origin,
         mac: Mac::NONE,
+        exit: 0,
     }
 }
 

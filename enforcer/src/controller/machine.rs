@@ -65,6 +65,7 @@ fn described(interfaces: &[Interface]) -> Vec<compiled::Interface> {
         is_up: interface.is_up,
         is_loopback: interface.is_loopback,
         is_bridge: interface.kind.as_deref() == Some("bridge"),
+        filters_vlans: interface.filters_vlans,
         master: interface.master,
         mac: interface.mac,
         kind: interface.kind.clone(),

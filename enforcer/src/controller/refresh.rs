@@ -190,12 +190,21 @@ fn keep(
         let hooks: Vec<_> = hooks.collect();
         let Some(first) = hooks.first() else { continue };
         let wanted = image.hooks.get(&interface.ifindex);
-        if !wanted.is_some_and(|wanted| hooks.contains(wanted)) {
+        // A port of a bridge cannot be judged at XDP.
+        let moves = wanted == Some(&model::Hook::Tc) && is_port(interface, interfaces);
+        if !moves && !wanted.is_some_and(|wanted| hooks.contains(wanted)) {
             set_programs(machine, interface.ifindex, Programs::Kept(*first));
             keeps_any = true;
         }
     }
     keeps_any
+}
+
+fn is_port(interface: &Interface, interfaces: &[Interface]) -> bool {
+    let is_bridge = |one: &&Interface| {
+        Some(one.ifindex) == interface.master && one.kind.as_deref() == Some("bridge")
+    };
+    interfaces.iter().any(|one| is_bridge(&one))
 }
 
 /// Leaves out interfaces that refuse programs; names those that still exist.

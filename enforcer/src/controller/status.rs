@@ -229,12 +229,18 @@ fn without_programs(interfaces: &[Interface], attached: &[Attached]) -> Vec<Stri
             .iter()
             .any(|one| one.ifindex == ifindex && one.program_id.is_some())
     };
+    // A bridge does not see what its ports send each other.
+    let is_judged_master = |ifindex: u32| {
+        let mut others = interfaces.iter();
+        let master = others.find(|other| other.ifindex == ifindex);
+        is_judged(ifindex) && master.is_some_and(|it| it.kind.as_deref() != Some("bridge"))
+    };
     let is_covered = |interface: &Interface| {
         let shares =
             |other: &Interface| other.master == Some(interface.ifindex) && is_judged(other.ifindex);
         is_judged(interface.ifindex)
             || interface.vlan.is_some() && interface.parent.is_some_and(is_judged)
-            || interface.master.is_some_and(is_judged)
+            || interface.master.is_some_and(is_judged_master)
             || interfaces.iter().any(shares)
     };
     let open = interfaces

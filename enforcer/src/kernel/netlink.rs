@@ -10,7 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use futures_util::{Stream, TryStreamExt};
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::{
-    InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp,
+    InfoBridge, InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+    LinkXdp,
 };
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
 use rtnetlink::packet_route::tc::{TcAttribute, TcFilterBpfOption, TcMessage, TcOption};
@@ -46,6 +47,8 @@ pub struct Interface {
     pub parent: Option<u32>,
     /// VLAN id of a VLAN device.
     pub vlan: Option<u16>,
+    /// A bridge that sorts frames by VLAN and may change their tags.
+    pub filters_vlans: bool,
     /// Id of the XDP program in its driver.
     pub xdp_driver: Option<u32>,
     /// Id of the XDP program in the network stack.
@@ -246,6 +249,9 @@ fn add_kind(found: &mut Interface, details: &[LinkInfo]) {
                     InfoVlan::Id(id) => Some(*id),
                     _ => None,
                 });
+            }
+            LinkInfo::Data(InfoData::Bridge(bridge)) => {
+                found.filters_vlans = bridge.contains(&InfoBridge::VlanFiltering(true));
             }
             _ => {}
         }

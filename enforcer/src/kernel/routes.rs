@@ -33,9 +33,9 @@ impl KernelRoutes {
 }
 
 impl Routes for KernelRoutes {
-    fn route(&self, question: &Question) -> Route {
+    fn route(&self, question: &Question, ingress: u32) -> Route {
         let (source, destination) = (question.source.into(), question.destination.into());
-        let ingress = (question.place.origin == Origin::WIRE).then_some(question.place.ifindex);
+        let ingress = (question.place.origin == Origin::WIRE).then_some(ingress);
         let found = self.netlink.route(source, destination, ingress);
         // Reverse path filtering refuses what the programs would still route.
         let found = match (found, ingress) {

@@ -57,9 +57,12 @@ impl DiagnosticKind {
             Self::SelfToSelf => "self-to-self",
             Self::ZoneOverlap { .. } => "zone-overlap",
             Self::Unreachable { .. } => "unreachable",
+            Self::FrameFailsafe => "frame-failsafe",
             Self::RateOfNothing { .. } => "rate-of-nothing",
             Self::Contradiction { .. } => "contradiction",
             Self::UnknownInterface { .. } => "unknown-interface",
+            Self::BridgeHook { .. } => "bridge-hook",
+            Self::FilteredVlan { .. } => "filtered-vlan",
             Self::UnsupportedInterface { .. } => "unsupported-interface",
             Self::NoHardwareAddress { .. } => "no-hardware-address",
             Self::NoEthernet { .. } => "no-ethernet",
@@ -212,6 +215,7 @@ impl DiagnosticKind {
                 "a packet has one zone: remove the claim from one of them, or tell them apart \
                  by `interface`, `vlan` or a longer `prefix`"
             }
+            Self::FrameFailsafe => "write a conduit to `self`",
             Self::RateOfNothing { .. } => "remove the rate, or let the conduit allow",
             Self::Contradiction { .. } => {
                 "of equals only one can decide: make these keys equal, or give one \
@@ -226,7 +230,13 @@ impl DiagnosticKind {
                  every interface that is up"
             }
             Self::NoHardwareAddress { .. } => "remove the `mac`, and give the device an `ip`",
-            Self::NoEthernet { .. } => "write `hook: tc` for it, or leave its `hook` out",
+            Self::BridgeHook { .. } | Self::NoEthernet { .. } => {
+                "write `hook: tc` for it, or leave its `hook` out"
+            }
+            Self::FilteredVlan { .. } => {
+                "leave `vlan` out and name the ports of the VLAN, or switch \
+                 `vlan_filtering` off"
+            }
             Self::TooManyTags { .. } => "name the parent interface, and `vlan` with both tags",
             Self::BurstTooLarge { .. } => "write a smaller `burst`",
             Self::NoRoom { .. } => "merge zones, prefixes or services that are treated alike",

@@ -165,6 +165,8 @@ pub enum DiagnosticKind {
         claim: Claim,
     },
 
+    #[error("a failsafe entry lets addresses in, and frames with an EtherType have none")]
+    FrameFailsafe,
     #[error("a rate limits what a conduit allows, and this one says `{action}`")]
     RateOfNothing { action: Action },
     #[error(
@@ -194,6 +196,10 @@ pub enum DiagnosticKind {
         device: ZoneName,
         interface: InterfaceName,
     },
+    #[error("interface `{name}` belongs to a bridge, where packets are judged at TC")]
+    BridgeHook { name: String },
+    #[error("entries name VLANs of `{name}`, and its bridge changes the tags of frames")]
+    FilteredVlan { name: String },
     #[error("interface `{name}` is {what}, where this build cannot put programs")]
     UnsupportedInterface { name: String, what: &'static str },
     #[error("`{name}` is VLAN {device} already: VLAN {vlan} in it makes more than two tags")]

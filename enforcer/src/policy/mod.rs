@@ -13,6 +13,7 @@ mod device;
 pub mod diagnostic;
 pub mod duration;
 pub mod essential;
+mod ether_type;
 mod help;
 pub mod kind;
 pub mod limits;

@@ -141,6 +141,12 @@ impl<'n> Resolver<'n, '_> {
 
     fn failsafe(&mut self, failsafe: &ast::Failsafe<'_>) -> Failsafe {
         let services = self.services(&failsafe.services);
+        if services
+            .iter()
+            .any(|service| matches!(service, Service::Ethernet(_)))
+        {
+            self.report(DiagnosticKind::FrameFailsafe, failsafe.span);
+        }
         Failsafe {
             from: failsafe.from,
             services,

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+pub use super::ether_type::EtherType;
+
 /// One kind of traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Service {
-    /// Everything but ICMP errors.
+    /// Everything in IP but ICMP errors.
     Any,
     /// Destination ports of TCP, UDP or SCTP.
     Ports(Transport, PortRange),
@@ -16,6 +18,8 @@ pub enum Service {
     /// Any IP protocol number. `proto/1` is `icmp`, `proto/58` is `icmpv6`,
     /// and `proto/6` is every TCP port.
     Protocol(u8),
+    /// What frames between ports of a bridge carry instead of IP: an EtherType.
+    Ethernet(EtherType),
 }
 
 /// A protocol with ports.
@@ -71,6 +75,12 @@ pub enum ServiceError {
         /// As written.
         end: u16,
     },
+    /// Not `0x` and an EtherType.
+    #[error("`{0}` is not an EtherType from 0x0600 to 0xffff")]
+    NotAnEtherType(String),
+    /// IP, ARP and VLAN tags.
+    #[error("EtherType `{0}` has a meaning of its own")]
+    KnownEtherType(String),
     /// An ICMP type, an ICMP code or a protocol number.
     #[error("`{text}` is not {what} from 0 to 255")]
     NotAByte {
@@ -146,6 +156,8 @@ impl FromStr for Service {
             ("icmpv6", rest) => icmp(IcmpFamily::V6, rest),
             ("proto", None) => Err(ServiceError::Incomplete("proto")),
             ("proto", Some(number)) => byte("a protocol number", number).map(Self::Protocol),
+            ("eth", None) => Err(ServiceError::Incomplete("eth")),
+            ("eth", Some(number)) => number.parse().map(Self::Ethernet),
             _ => Err(ServiceError::UnknownProtocol(protocol.to_owned())),
         }
     }
@@ -256,6 +268,7 @@ impl fmt::Display for Service {
                     .try_for_each(|part| write!(f, "/{part}"))
             }
             Self::Protocol(number) => write!(f, "proto/{number}"),
+            Self::Ethernet(number) => write!(f, "eth/{number}"),
         }
     }
 }
@@ -303,6 +316,8 @@ mod tests {
             "icmpv6/128",
             "proto/0",
             "proto/255",
+            "eth/0x8892",
+            "eth/0x0600",
         ];
         for text in cases {
             let service: Service = text.parse().unwrap();
@@ -335,6 +350,13 @@ mod tests {
             ("icmp/3/x", not_a_byte("an ICMP code", "x")),
             ("proto/256", not_a_byte("a protocol number", "256")),
             ("proto", Incomplete("proto")),
+            ("eth", Incomplete("eth")),
+            ("eth/8892", NotAnEtherType("8892".into())),
+            ("eth/0x05ff", NotAnEtherType("0x05ff".into())),
+            ("eth/0x+892", NotAnEtherType("0x+892".into())),
+            ("eth/0x18892", NotAnEtherType("0x18892".into())),
+            ("eth/0x0800", KnownEtherType("0x0800".into())),
+            ("eth/0x8100", KnownEtherType("0x8100".into())),
             ("TCP/443", UnknownProtocol("TCP".into())),
             ("443/tcp", UnknownProtocol("443".into())),
             ("", UnknownProtocol(String::new())),

@@ -140,6 +140,12 @@ pub fn literal(text: &str, error: &ServiceError) -> String {
             format!("did you mean `{protocol}/{end}-{start}`?")
         }
         ServiceError::Incomplete("proto") => "write its number, such as `proto/47`".into(),
+        ServiceError::Incomplete("eth") | ServiceError::NotAnEtherType(_) => {
+            "write it in four hexadecimal digits, such as `eth/0x8892`".into()
+        }
+        ServiceError::KnownEtherType(_) => {
+            "name what it carries: ARP needs no conduit, IP is `any` or a protocol".into()
+        }
         ServiceError::Incomplete(name) => {
             let number = match *name {
                 "tcp" => 6,
@@ -149,7 +155,7 @@ pub fn literal(text: &str, error: &ServiceError) -> String {
             format!("write `{name}/443` or `{name}/5000-5100`; every port is `proto/{number}`")
         }
         ServiceError::UnknownProtocol(_) => {
-            let known = ["tcp", "udp", "sctp", "icmp", "icmpv6", "proto"];
+            let known = ["tcp", "udp", "sctp", "icmp", "icmpv6", "proto", "eth"];
             one_of(protocol, &known)
         }
         ServiceError::TooManyParts(_) => "remove it".into(),

@@ -220,13 +220,6 @@ impl Reader {
     /// A service literal, or what must then be a name.
     pub(super) fn service<'n>(&mut self, node: &'n Node<'n>) -> Option<ServiceRef<'n>> {
         let text = self.scalar(node, "a service such as `tcp/443`")?;
-        if text == "eth" || text.starts_with("eth/") {
-            self.report(
-                DiagnosticKind::NotSupported { what: shown(text) },
-                node.span,
-            );
-            return None;
-        }
         if !service::is_literal(text) {
             return Some(ServiceRef::Name(text));
         }

@@ -71,10 +71,14 @@ impl<'w> InProcess<'w> {
                 Way::Out(_, Some(_)) => Origin::UNGUARDED,
             },
             mac: link.source,
+            exit: 0,
         });
         let payload = parse::payload(&packet, &link, &mut facts)?;
         if payload == Payload::Link {
             return self.admit_frame(&facts, Essential::LINK);
+        }
+        if payload == Payload::Other {
+            return Err(DropReason::UNKNOWN_ETHERTYPE.into());
         }
         if facts.flags & Facts::NEIGHBOUR != 0 {
             let source = decide::source_end(&self.image, &facts.question);
@@ -172,7 +176,7 @@ impl Datapath for InProcess<'_> {
 }
 
 impl Routes for InProcess<'_> {
-    fn route(&self, question: &Question) -> decide::Route {
+    fn route(&self, question: &Question, _: u32) -> decide::Route {
         match self
             .world
             .route(ip(&question.source), ip(&question.destination))

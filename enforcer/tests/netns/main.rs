@@ -10,6 +10,7 @@ mod applier;
 mod apply;
 mod asker;
 mod boot;
+mod bridges;
 mod confirm;
 mod counters;
 mod crash;

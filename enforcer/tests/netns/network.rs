@@ -41,7 +41,7 @@ impl Net {
         ])
     }
 
-    fn between(networks: Vec<Network>) -> Self {
+    pub fn between(networks: Vec<Network>) -> Self {
         let lab = Topology::new(networks).unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_enforcer"));
         let enforcer = Enforcer::install(lab.router(), program).unwrap();

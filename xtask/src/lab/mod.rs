@@ -17,6 +17,7 @@ mod port;
 mod probe;
 mod spoof;
 mod taker;
+mod tap;
 mod topology;
 mod trunk;
 
@@ -28,5 +29,6 @@ pub use network::{Family, Network};
 pub use port::{Port, ether_type, frame};
 pub use probe::{Connection, Outcome, Service};
 pub use taker::Taker;
+pub use tap::Tap;
 pub use topology::{Expectation, ROUTER, Seen, Topology};
 pub use trunk::{TRUNK, Tagged};

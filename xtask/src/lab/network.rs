@@ -33,6 +33,11 @@ pub struct Network {
     pub interface: &'static str,
     /// The link has no Ethernet, like a tunnel's.
     pub is_bare: bool,
+    /// The bridge of the router that the interface is a port of.
+    pub bridge: Option<&'static str>,
+    /// What the host's addresses end in. Reads as `.10` in one family and as
+    /// `::10` in the other.
+    host: [u8; 2],
     v4: Ipv4Addr,
     v6: Ipv6Addr,
 }
@@ -48,6 +53,8 @@ impl Network {
             name,
             interface,
             is_bare: false,
+            bridge: None,
+            host: [10, 0x10],
             v4: v4.parse().expect("an IPv4 address"),
             v6: v6.parse().expect("an IPv6 address"),
         }
@@ -61,6 +68,16 @@ impl Network {
         }
     }
 
+    /// A part of the network: a host behind a port of a bridge, which has the
+    /// router's addresses. What the host's addresses end in is below 10.
+    pub fn port(self, bridge: &'static str, host: u8) -> Self {
+        Self {
+            bridge: Some(bridge),
+            host: [host; 2],
+            ..self
+        }
+    }
+
     /// The router's address here.
     pub fn router(&self, family: Family) -> IpAddr {
         self.address(family, 1)
@@ -68,11 +85,8 @@ impl Network {
 
     /// The host's address.
     pub fn host(&self, family: Family) -> IpAddr {
-        // Reads as `.10` in one family and as `::10` in the other.
-        match family {
-            Family::V4 => self.address(family, 10),
-            Family::V6 => self.address(family, 0x10),
-        }
+        let [v4, v6] = self.host;
+        self.address(family, if family == Family::V4 { v4 } else { v6 })
     }
 
     /// The address that ends in `last`.

@@ -1,5 +1,6 @@
 //! The router, the hosts around it, and traffic between them.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::thread;
 use std::time::Duration;
@@ -91,6 +92,7 @@ impl Topology {
         let router = Namespace::with_own_mounts(ROUTER)?;
         router.run(|| settings(true))?;
         let mut links = String::from("link set lo up\n");
+        let mut bridges = BTreeSet::new();
         let mut joined = Vec::new();
         let mut cables = Vec::new();
         for (index, network) in (FIRST_INDEX..).zip(networks) {
@@ -104,6 +106,12 @@ impl Topology {
             } else {
                 links += &veth(index, &network, &host);
             }
+            if let Some(bridge) = network.bridge
+                && bridges.insert(bridge)
+            {
+                links += &format!("link add {bridge} type bridge\n");
+                links += &addressed(&network, bridge);
+            }
             links += &router_link(&network);
             joined.push((network, Host::new(host)));
         }
@@ -115,7 +123,7 @@ impl Topology {
         }
         let interfaces: Vec<_> = joined
             .iter()
-            .map(|(network, _)| network.interface)
+            .map(|(network, _)| network.bridge.unwrap_or(network.interface))
             .collect();
         router.run(move || router_links.wait_ready(&interfaces))?;
         for ((_, host), uplink) in joined.iter().zip(uplinks) {
@@ -306,6 +314,14 @@ fn veth(index: u32, network: &Network, host: &Namespace) -> String {
 
 fn router_link(network: &Network) -> String {
     let interface = network.interface;
+    match network.bridge {
+        Some(bridge) => format!("link set {interface} master {bridge} up\n"),
+        None => addressed(network, interface),
+    }
+}
+
+/// The router's addresses in a network, on an interface that comes up.
+fn addressed(network: &Network, interface: &str) -> String {
     let mut commands = String::new();
     for family in Family::BOTH {
         commands += &add_address(network.router(family), interface, family);

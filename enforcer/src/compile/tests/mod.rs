@@ -1,5 +1,6 @@
 //! Policies as text, compiled, and what the tables then say.
 
+mod bridges;
 mod conduits;
 mod devices;
 mod equals;
@@ -197,7 +198,7 @@ impl Compiled {
 }
 
 /// Protocol and port of a literal that means one port: `tcp/443`, `icmp/3/4`.
-fn key(service: &str) -> (u8, u16) {
+fn key(service: &str) -> (u16, u16) {
     match service.parse().unwrap() {
         Service::Ports(Transport::Tcp, ports) => (6, PortRange::start(ports)),
         Service::Ports(Transport::Udp, ports) => (17, PortRange::start(ports)),
@@ -207,7 +208,8 @@ fn key(service: &str) -> (u8, u16) {
             let kind = u16::from(kind.unwrap()) << 8;
             (protocol, kind | u16::from(code.unwrap_or(0)))
         }
-        Service::Protocol(number) => (number, 0),
+        Service::Protocol(number) => (number.into(), 0),
+        Service::Ethernet(ether_type) => (256, ether_type.number()),
         Service::Any => panic!("not one port"),
     }
 }

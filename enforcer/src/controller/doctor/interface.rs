@@ -45,11 +45,11 @@ fn place(facts: &Facts, one: &InterfaceFacts) -> Option<Finding> {
     let name = &one.link.name;
     let bridge = facts.interface(one.link.master?)?;
     (bridge.link.kind.as_deref() == Some("bridge")).then(|| {
-        warning(
-            name,
-            format!("is a port of bridge {}", bridge.link.name),
-            "this version enforces routed interfaces only",
-        )
+        let bridge = &bridge.link.name;
+        let found = format!(
+            "is a port of bridge {bridge}: judged is, at TC, what leaves {bridge}, by another port or to this machine"
+        );
+        good(name, found)
     })
 }
 
@@ -141,7 +141,14 @@ mod tests {
             "{found:?}"
         );
         facts.eth0().link.master = Some(8);
-        expect(&facts, "eth0", Warning, &["port of bridge docker0"]);
+        let found = about(&facts, "eth0");
+        let is_told = |text: &str| text.contains("port of bridge docker0: judged is, at TC");
+        assert!(
+            found
+                .iter()
+                .any(|(level, text)| *level == Good && is_told(text)),
+            "{found:?}"
+        );
 
         let mut facts = fine();
         facts.add(device("bond0", 8, "bond"));

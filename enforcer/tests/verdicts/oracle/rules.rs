@@ -164,6 +164,7 @@ pub fn covers_service(service: &Service, content: &Content) -> bool {
             protocol == number && named
         }
         Service::Protocol(number) => protocol == number && !is_icmp_error(content),
+        Service::Ethernet(_) => false,
     }
 }
 
