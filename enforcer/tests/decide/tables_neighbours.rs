@@ -4,8 +4,10 @@ use std::net::IpAddr;
 
 use enforcer::policy::{Source, parse};
 
+use crate::compare::{Counter, Datapath};
 use crate::crossing::Way;
 use crate::generate::frames::{self, Packet};
+use crate::in_process::InProcess;
 use crate::oracle::packet::ICMPV6;
 use crate::oracle::{Expected, History, judge};
 use crate::world::World;
@@ -160,6 +162,41 @@ fn discovery_has_its_length() {
     assert_eq!(verdict(&frame("fe80::9", OTHER, many(32))), "pass");
     let got = verdict(&frame("fe80::9", OTHER, many(33)));
     assert_eq!(got, "bad-transport-header unknown");
+}
+
+#[test]
+fn options_far_from_the_start_are_not_read() {
+    // The second option begins at byte 1,014 of the frame; with a tag at 1,018, and
+    // would end beyond what is read.
+    let mut message = frames::discovery(134, None, &[(5, 0)]);
+    message[17] = 118;
+    message.resize(16 + 118 * 8, 0);
+    message.extend([1, 1, 2, 0, 0, 0, 0, OTHER]);
+    let far = |tags: &[(u16, u16)]| {
+        let mut packet = router_advertisement(message.clone());
+        packet.tags = tags.to_vec();
+        packet.bytes()
+    };
+    let (policy, _) = parse(&Source::from_text("tables", POLICY)).expect("the policy is valid");
+    let world = World::new();
+    let mut in_process = InProcess::new(&[&policy], &world);
+    assert!(in_process.run(&far(&[]), Way::In(11)));
+    assert!(!in_process.run(&far(&[(0x8100, 7)]), Way::In(11)));
+    let dropped = in_process.counters().into_keys();
+    let reasons: Vec<String> = dropped
+        .filter_map(|counter| match counter {
+            Counter::Drop { reason, .. } => Some(reason),
+            Counter::Conduit(_) => None,
+        })
+        .collect();
+    assert_eq!(reasons, ["bad-transport-header"]);
+}
+
+fn router_advertisement(message: Vec<u8>) -> Packet {
+    let [source, all_nodes] = ["fe80::9", "ff02::1"].map(|text| text.parse().expect("valid"));
+    let mut packet = Packet::new(source, all_nodes, ICMPV6, message);
+    packet.hop_limit = 255;
+    packet
 }
 
 /// What the router gets from a station behind lan0.
