@@ -94,7 +94,7 @@ fn build() -> Result<Vec<(String, PathBuf)>> {
     let mut args = vec!["test", "--no-run", "--message-format=json"];
     args.extend(["--package=enforcer", "--features=enforcer/root-tests"]);
     args.extend(["--bin=enforcer", "--test=verdicts", "--test=netns"]);
-    args.push("--test=vlans");
+    args.extend(["--test=vlans", "--test=machine"]);
     let mut tests = cargo(&args);
     let output = tests.stderr(std::process::Stdio::inherit()).output()?;
     ensure!(output.status.success(), "the tests do not build");
@@ -114,7 +114,7 @@ fn build() -> Result<Vec<(String, PathBuf)>> {
             built.push((name.to_owned(), PathBuf::from(file)));
         }
     }
-    for name in ["enforcer", "verdicts", "netns", "vlans"] {
+    for name in ["enforcer", "verdicts", "netns", "vlans", "machine"] {
         if !built.iter().any(|(found, _)| found == name) {
             bail!("cargo did not say where {name} is");
         }

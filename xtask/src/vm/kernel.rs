@@ -14,7 +14,7 @@ use super::apt::Suite;
 const PACKAGE: &str = "linux-image-cloud-amd64";
 
 /// What the tests use; kernels have some of it built in.
-const MODULES: [&str; 11] = [
+const MODULES: [&str; 12] = [
     "veth",
     "sch_ingress",
     "cls_bpf",
@@ -22,6 +22,7 @@ const MODULES: [&str; 11] = [
     "8021q",
     "tun",
     "bridge",
+    "bonding",
     "nf_tables",
     "nft_ct",
     "nft_chain_nat",

@@ -76,5 +76,10 @@ pub fn steps(is_supported: bool) -> Vec<Step> {
             "netns",
             format!("netns {tests} --exact {}", TRAFFIC.join(" ")),
         ),
+        // The last one, because it sets the clock.
+        Step::new(
+            "machine",
+            format!("env ENFORCER_OWN_MACHINE=1 machine {tests}"),
+        ),
     ]
 }
