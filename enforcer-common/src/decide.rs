@@ -115,15 +115,9 @@ impl Judgement {
 pub fn source_end(tables: &impl Tables, question: &Question) -> SourceEnd {
     let link = lookup::link(tables, question.place.ifindex, question.place.tags).class;
     if question.place.origin != Origin::WIRE {
-        let is_router = question.place.origin == Origin::ROUTER;
-        let zone = if is_router {
-            ZoneId::SELF
-        } else {
-            ZoneId::UNKNOWN
-        };
         return SourceEnd {
             link,
-            zone: SourceCell::new(zone, false),
+            zone: SourceCell::new(question.place.zone(), false),
             class: 0,
         };
     }

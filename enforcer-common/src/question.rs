@@ -3,6 +3,7 @@
 use crate::address::Addr;
 use crate::flow::{Flow, FlowKey};
 use crate::wire::protocol;
+use crate::zone::ZoneId;
 
 /// One flow, or one packet outside any flow, seen from its initiator.
 #[repr(C)]
@@ -50,6 +51,27 @@ impl Place {
     #[inline(always)]
     pub const fn is_from_wire(&self) -> bool {
         self.origin.0 == Origin::WIRE.0 && !self.is_bridged()
+    }
+}
+
+impl Place {
+    /// Writes the zone of a translated source down.
+    #[inline(always)]
+    pub fn translated(&mut self, zone: ZoneId) {
+        self.mac = Mac {
+            low: zone.0 as u32,
+            ..Mac::NONE
+        };
+    }
+
+    /// The zone of a source that did not come from the wire.
+    #[inline(always)]
+    pub fn zone(&self) -> ZoneId {
+        match self.origin {
+            Origin::ROUTER => ZoneId::SELF,
+            Origin::TRANSLATED => ZoneId(self.mac.low as u16),
+            _ => ZoneId::UNKNOWN,
+        }
     }
 }
 
@@ -106,6 +128,10 @@ impl Origin {
     pub const ROUTER: Self = Self(1);
     /// A station behind an interface without a program: it is `unknown`.
     pub const UNGUARDED: Self = Self(2);
+    /// A station that was judged when its packet came in, and that has got an address
+    /// of the router since. Its zone takes the place of its hardware address
+    /// ([`Place::translated`]).
+    pub const TRANSLATED: Self = Self(3);
 }
 
 impl Question {

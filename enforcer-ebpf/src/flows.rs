@@ -9,7 +9,7 @@ use enforcer_common::decide::{self, Dropped, Ends, Judgement};
 use enforcer_common::flow::{self, Direction, Flow, FlowKey};
 use enforcer_common::lookup::Tables;
 use enforcer_common::parse::Facts;
-use enforcer_common::question::Question;
+use enforcer_common::question::{Origin, Question};
 use enforcer_common::terms::SourceKey;
 use enforcer_common::verdict::DropReason;
 use enforcer_common::wire::protocol;
@@ -109,7 +109,9 @@ pub fn pass(
     scratch: &mut Scratch,
 ) -> Result<Slot, Dropped> {
     let hook = packet.hook();
-    scratch.flow.is_met = 0;
+    // What was translated has met its terms when it came in.
+    let is_known = scratch.facts.question.place.origin == Origin::TRANSLATED;
+    scratch.flow.is_met = is_known.into();
     let mut found = apart::follow(hook);
     if way.is(Way::TO_PORT) && (found == Found::PASS || found == Found::TERMS) {
         // That was done where it came in.
@@ -130,7 +132,10 @@ pub fn pass(
     if found == Found::NOTHING {
         found = packet.judge();
         if found == Found::TERMS {
-            found = apart::meets_terms(hook, true);
+            found = match is_known {
+                true => Found::PASS,
+                false => apart::meets_terms(hook, true),
+            };
         }
         if found == Found::PASS && scratch.flow.has_flow != 0 {
             found = apart::opens(hook);
@@ -208,7 +213,11 @@ pub fn judge(active: &Active, packet: &impl Hooked, scratch: &mut Scratch) -> Fo
 #[inline(always)]
 fn is_amid_nothing(active: &Active, facts: &Facts, judgement: &Judgement) -> bool {
     let is_mid_stream = facts.question.protocol() == protocol::TCP && !flow::opens_tcp(facts);
-    is_mid_stream && !judgement.cell.is_audit() && ticks() >= active.control.pickup_until
+    let is_judged = facts.question.place.origin == Origin::TRANSLATED;
+    is_mid_stream
+        && !is_judged
+        && !judgement.cell.is_audit()
+        && ticks() >= active.control.pickup_until
 }
 
 /// Timer ticks since boot.

@@ -30,6 +30,7 @@ mod reject;
 mod related;
 mod report;
 mod terms;
+mod translated;
 mod unusual;
 
 use core::hint::black_box;
@@ -73,8 +74,17 @@ pub fn enforcer_ingress(ctx: TcContext) -> i32 {
     }
 }
 
+/// Tells the program at TC egress from which zone a packet comes that XDP has
+/// judged.
+#[classifier]
+pub fn enforcer_handover(ctx: TcContext) -> i32 {
+    let _ = tell_zone(&ctx);
+    TC_ACT_UNSPEC
+}
+
 /// Judges what the router itself sends, and what it forwards from interfaces
-/// without a program; all else was judged when it came in.
+/// without a program; all else was judged when it came in. Records the flows of
+/// what has got an address of the router since.
 #[classifier]
 pub fn enforcer_egress(ctx: TcContext) -> i32 {
     match leave(&ctx) {
@@ -140,7 +150,26 @@ fn arrive_late(ctx: &TcContext) -> Option<Verdict> {
     let way = Way(packet.opaque(way));
     let came_in = bridge::came_in(&active, &packet, ifindex);
     let place = place(&packet, packet.opaque(came_in), Origin::WIRE);
-    Some(settle(&active, &packet, (place, way), scratch))
+    let verdict = settle(&active, &packet, (place, way), scratch);
+    // What is not decided yet needs the note of its port further on.
+    if verdict == Verdict::Pass && scratch.slot != Slot::NOWHERE {
+        translated::hand(&packet, scratch.ends.source.zone.zone());
+    }
+    Some(verdict)
+}
+
+#[inline(always)]
+fn tell_zone(ctx: &TcContext) -> Option<()> {
+    let scratch = Scratch::of(Scratch::INGRESS)?;
+    let packet = Buffer::new(ctx, Scratch::INGRESS, scratch.zero);
+    let ifindex = packet.ifindex();
+    let InForce::Policy(active) = Active::read(scratch, ifindex)? else {
+        return None;
+    };
+    let packet = packet.bare(lookup::is_bare(&active, ifindex));
+    packet.pull_headers();
+    scratch.facts.question.place = place(&packet, ifindex, Origin::WIRE);
+    translated::hand_over(&active, &packet, scratch)
 }
 
 #[inline(always)]
@@ -151,11 +180,15 @@ fn leave(ctx: &TcContext) -> Option<Verdict> {
         InForce::Policy(active) => active,
         InForce::Nothing => return Some(Verdict::Pass),
     };
-    let Some((place, way)) = bridge::exit(&active, &packet) else {
-        return Some(Verdict::Pass);
-    };
     let ifindex = packet.ifindex();
     let packet = packet.bare(lookup::is_bare(&active, ifindex));
+    let seen = match translated::exit(&active, &packet) {
+        Some(place) => Some((place, Way::ROUTED)),
+        None => bridge::exit(&active, &packet),
+    };
+    let Some((place, way)) = seen else {
+        return Some(Verdict::Pass);
+    };
     packet.pull_headers();
     scratch.amount = packet.amount();
     Some(settle(&active, &packet, (place, way), scratch))
@@ -183,7 +216,10 @@ fn settle(
 ) -> Verdict {
     scratch.facts.question.place = place;
     match enforce(active, packet, way, scratch) {
+        // It was counted when it came in.
+        Ok(_) if scratch.facts.question.place.origin == Origin::TRANSLATED => Verdict::Pass,
         Ok(slot) => {
+            scratch.slot = slot;
             report::decided(slot, &scratch.amount);
             Verdict::Pass
         }
@@ -223,13 +259,14 @@ fn enforce(
     scratch: &mut Scratch,
 ) -> Result<Slot, Dropped> {
     let link = parse::link_layer(packet)?;
-    scratch.facts.question.place.tags = link.tags;
+    let place = &mut scratch.facts.question.place;
+    place.tags = link.tags;
     // Behind the router that is its own.
-    scratch.facts.question.place.mac = if way.is(Way::TO_PORT) {
-        Mac::NONE
-    } else {
-        link.source
-    };
+    if way.is(Way::TO_PORT) {
+        place.mac = Mac::NONE;
+    } else if place.origin != Origin::TRANSLATED {
+        place.mac = link.source;
+    }
     let payload = parse::payload(packet, &link, &mut scratch.facts)?;
     if !matches!(payload, Payload::Ip | Payload::Arp) {
         return bridge::without_ip(active, packet.hook(), (payload, &link), (way, scratch));

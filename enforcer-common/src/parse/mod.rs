@@ -13,7 +13,7 @@ use crate::limits::{EXTENSION_BYTES, IPV4_OPTION_BYTES, NEIGHBOUR_BYTES};
 use crate::packet::{Packet, header};
 use crate::question::{Mac, Place, Question, Tags};
 use crate::verdict::DropReason;
-use crate::wire::{Arp, Ethernet, Header, Ipv6, VlanTag, ether_type, protocol};
+use crate::wire::{Arp, Ethernet, Header, Ipv4, Ipv6, VlanTag, ether_type, protocol};
 
 use ip::{extensions, ipv4, ipv6, is_extension};
 use transport::transport;
@@ -198,6 +198,17 @@ const fn is_vlan(ether_type: u16) -> bool {
         ether_type,
         ether_type::VLAN | ether_type::SERVICE_VLAN | ether_type::OLD_SERVICE_VLAN
     )
+}
+
+/// The source address of an IP packet; `None` for all else.
+#[inline(always)]
+pub fn source(packet: &impl Packet, link: &LinkLayer) -> Option<Addr> {
+    let start = merged(packet, link.offset);
+    match link.ether_type {
+        ether_type::IPV4 => Some(header::<Ipv4>(packet, start).ok()?.source()),
+        ether_type::IPV6 => Some(header::<Ipv6>(packet, start).ok()?.source()),
+        _ => None,
+    }
 }
 
 /// Reads what the frame carries; of IP the facts, all but the place of their

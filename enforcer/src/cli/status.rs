@@ -158,6 +158,7 @@ fn interface(interface: &InterfaceStatus) -> Value {
     let programs = interface.programs.iter().map(|(side, program)| {
         let side = match side {
             Side::Ingress => "ingress",
+            Side::Between => "handover",
             Side::Egress => "egress",
         };
         json!({ "side": side, "id": program.id, "name": program.name, "tag": program.tag })

@@ -122,11 +122,13 @@ fn complete(
     before: &[Attached],
     (interface, hook): (&Interface, Hook),
 ) -> Result<(), KernelError> {
-    let here = before.iter().filter(|one| one.ifindex == interface.ifindex);
-    let (ingress, egress): (Vec<_>, Vec<_>) = here.partition(|one| one.side() == Side::Ingress);
-    let (wanted, others): (Vec<_>, Vec<_>) = ingress
-        .into_iter()
-        .partition(|one| current_hook(one, interface) == hook);
+    let on = |side| {
+        let here = before.iter().filter(|one| one.ifindex == interface.ifindex);
+        here.filter(move |one| one.side() == side)
+    };
+    let ingress = on(Side::Ingress);
+    let (wanted, others): (Vec<_>, Vec<_>) =
+        ingress.partition(|one| current_hook(one, interface) == hook);
     if wanted.is_empty() {
         attach_ingress(instance, set, &others, (interface, hook))?;
     }
@@ -136,7 +138,14 @@ fn complete(
             other.detach()?;
         }
     }
-    if egress.is_empty() {
+    // Where TC judges what comes in, it hands over, too.
+    let hands_over = Point::of(hook) == Point::Xdp;
+    match on(Side::Between).next() {
+        None if hands_over => links::attach(&instance.pins, set, Hook::HandOver, interface)?,
+        Some(other) if !hands_over => other.detach()?,
+        _ => {}
+    }
+    if on(Side::Egress).next().is_none() {
         links::attach(&instance.pins, set, Hook::Egress, interface)?;
     }
     Ok(())
@@ -177,6 +186,7 @@ fn attach_ingress(
 pub fn current_hook(attached: &Attached, interface: &Interface) -> Hook {
     match attached.point {
         Point::Ingress => Hook::TcIngress,
+        Point::HandOver => Hook::HandOver,
         Point::Egress => Hook::Egress,
         Point::Xdp if interface.xdp_generic == attached.program_id => Hook::XdpGeneric,
         Point::Xdp => Hook::Xdp,
@@ -190,13 +200,15 @@ pub fn living(instance: &Instance) -> Result<Vec<Attached>, KernelError> {
     Ok(attached)
 }
 
-/// Whether programs judge what comes in and what goes out on an interface.
+/// Whether programs judge what comes in and what goes out on an interface, and
+/// what comes in is handed over.
 pub fn is_whole(ifindex: u32, attached: &[Attached]) -> bool {
-    let has = |side: Side| {
+    let has = |point: Point| {
         let mut here = attached.iter().filter(|one| one.ifindex == ifindex);
-        here.any(|one| one.side() == side)
+        here.any(|one| one.point == point)
     };
-    has(Side::Ingress) && has(Side::Egress)
+    let hands_over = has(Point::Ingress) || has(Point::Xdp) && has(Point::HandOver);
+    hands_over && has(Point::Egress)
 }
 
 /// Detaches what is new among the programs that are `meant`.

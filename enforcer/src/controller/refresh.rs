@@ -185,7 +185,7 @@ fn keep(
             Hook::Xdp => Some(model::Hook::Xdp),
             Hook::XdpGeneric => Some(model::Hook::XdpGeneric),
             Hook::TcIngress => Some(model::Hook::Tc),
-            Hook::Egress => None,
+            Hook::HandOver | Hook::Egress => None,
         });
         let hooks: Vec<_> = hooks.collect();
         let Some(first) = hooks.first() else { continue };

@@ -207,6 +207,7 @@ fn ingress_mode(here: &[(&Attached, &Program)], now: Option<&Interface>) -> Ingr
 fn before_ours(ifindex: u32, here: &[(&Attached, &Program)]) -> Vec<Owner> {
     let orders = [
         (Point::Ingress, inspect::ingress(ifindex)),
+        (Point::HandOver, inspect::ingress(ifindex)),
         (Point::Egress, inspect::egress(ifindex)),
     ];
     let before = orders.iter().flat_map(|(point, order)| {

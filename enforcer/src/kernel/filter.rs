@@ -19,6 +19,8 @@ use super::probe;
 pub(super) const PRIORITY: u16 = 1;
 /// Unlike the small numbers that others choose.
 pub(super) const HANDLE: u32 = 0xe4f0;
+/// Of the program that hands over: another filter of the same priority.
+const HANDLE_OF_HANDOVER: u32 = 0xe4f1;
 
 /// Attaches a program to what comes in or leaves by an interface.
 pub(super) fn attach(
@@ -38,7 +40,7 @@ pub(super) fn attach(
     }
     let options = TcAttachOptions::Netlink(NlOptions {
         priority: PRIORITY,
-        handle: TcHandle::from(HANDLE),
+        handle: TcHandle::from(handle(point)),
         classid: None,
     });
     let id = program.attach_with_options(&name, direction(point), options);
@@ -79,7 +81,7 @@ pub(super) fn remove(point: Point, ifindex: u32) -> Result<(), KernelError> {
 /// Id of our program behind an interface, if the filter is there.
 pub(super) fn program_id(point: Point, ifindex: u32) -> Result<Option<u32>, KernelError> {
     let netlink = Netlink::connect()?;
-    let filter = netlink.filter((ifindex, point == Point::Egress), PRIORITY, HANDLE)?;
+    let filter = netlink.filter((ifindex, point == Point::Egress), PRIORITY, handle(point))?;
     // The kernel cuts names after 15 bytes.
     let is_ours = |id: &u32| {
         probe::program(*id).is_some_and(|program| point.program().starts_with(&program.name))
@@ -88,7 +90,7 @@ pub(super) fn program_id(point: Point, ifindex: u32) -> Result<Option<u32>, Kern
 }
 
 fn attached(point: Point, name: &str) -> Result<SchedClassifierLink, KernelError> {
-    let handle = TcHandle::from(HANDLE);
+    let handle = TcHandle::from(handle(point));
     let link = SchedClassifierLink::attached(name, direction(point), PRIORITY, handle, None);
     link.map_err(|source| failed(name, source.into()))
 }
@@ -100,10 +102,17 @@ fn name_of(ifindex: u32) -> Result<String, KernelError> {
     }
 }
 
+fn handle(point: Point) -> u32 {
+    match point {
+        Point::HandOver => HANDLE_OF_HANDOVER,
+        _ => HANDLE,
+    }
+}
+
 fn direction(point: Point) -> TcAttachType {
     match point {
         Point::Egress => TcAttachType::Egress,
-        Point::Ingress | Point::Xdp => TcAttachType::Ingress,
+        Point::Ingress | Point::HandOver | Point::Xdp => TcAttachType::Ingress,
     }
 }
 

@@ -19,7 +19,7 @@ use aya_obj::generated::{BPF_F_BEFORE, XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
 use super::error::KernelError;
 use super::filter;
 use super::netlink::Interface;
-use super::object::{EGRESS, INGRESS, XDP};
+use super::object::{EGRESS, HANDOVER, INGRESS, XDP};
 use super::owner::Owners;
 use super::pins::{Pins, failed, names_in, remove_file};
 use super::probe;
@@ -35,6 +35,8 @@ pub enum Hook {
     XdpGeneric,
     /// Ingress, in the network stack, behind XDP.
     TcIngress,
+    /// Ingress, in the network stack, behind a program at XDP.
+    HandOver,
     /// Egress, behind routing.
     Egress,
 }
@@ -44,6 +46,8 @@ pub enum Hook {
 pub enum Side {
     /// They come in.
     Ingress,
+    /// They have come in, and are judged.
+    Between,
     /// They go out.
     Egress,
 }
@@ -56,6 +60,8 @@ pub enum Point {
     Xdp,
     /// The TC ingress program.
     Ingress,
+    /// The TC ingress program behind XDP.
+    HandOver,
     /// The TC egress program.
     Egress,
 }
@@ -97,7 +103,7 @@ pub fn attach(
         Hook::Xdp => (BPF_XDP, XDP_FLAGS_DRV_MODE),
         Hook::XdpGeneric => (BPF_XDP, XDP_FLAGS_SKB_MODE),
         // Before the programs of others, so that none lets a packet by first.
-        Hook::TcIngress => (BPF_TCX_INGRESS, BPF_F_BEFORE),
+        Hook::TcIngress | Hook::HandOver => (BPF_TCX_INGRESS, BPF_F_BEFORE),
         Hook::Egress => (BPF_TCX_EGRESS, BPF_F_BEFORE),
     };
     let point = Point::of(hook);
@@ -127,6 +133,7 @@ impl Attached {
     pub fn side(&self) -> Side {
         match self.point {
             Point::Xdp | Point::Ingress => Side::Ingress,
+            Point::HandOver => Side::Between,
             Point::Egress => Side::Egress,
         }
     }
@@ -249,13 +256,14 @@ fn refused(hook: Hook, interface: &Interface, source: io::Error) -> KernelError 
 }
 
 impl Point {
-    const ALL: [Self; 3] = [Self::Xdp, Self::Ingress, Self::Egress];
+    const ALL: [Self; 4] = [Self::Xdp, Self::Ingress, Self::HandOver, Self::Egress];
 
     /// The place that a hook takes.
     pub fn of(hook: Hook) -> Self {
         match hook {
             Hook::Xdp | Hook::XdpGeneric => Self::Xdp,
             Hook::TcIngress => Self::Ingress,
+            Hook::HandOver => Self::HandOver,
             Hook::Egress => Self::Egress,
         }
     }
@@ -268,6 +276,7 @@ impl Point {
         match self {
             Self::Xdp => "xdp",
             Self::Ingress => "ingress",
+            Self::HandOver => "handover",
             Self::Egress => "egress",
         }
     }
@@ -277,6 +286,7 @@ impl Point {
         match self {
             Self::Xdp => XDP,
             Self::Ingress => INGRESS,
+            Self::HandOver => HANDOVER,
             Self::Egress => EGRESS,
         }
     }
@@ -293,7 +303,7 @@ impl fmt::Display for Hook {
         f.write_str(match self {
             Self::Xdp => "XDP",
             Self::XdpGeneric => "generic XDP",
-            Self::TcIngress => "TC ingress",
+            Self::TcIngress | Self::HandOver => "TC ingress",
             Self::Egress => "TC egress",
         })
     }

@@ -25,12 +25,15 @@ pub const XDP: &str = "enforcer_xdp";
 pub const INGRESS: &str = "enforcer_ingress";
 /// Judges what goes out; the name of the program and of its pin.
 pub const EGRESS: &str = "enforcer_egress";
+/// Hands the source zone over from TC ingress to TC egress; the name of the program
+/// and of its pin.
+pub const HANDOVER: &str = "enforcer_handover";
 /// Tells the time in timer ticks; the name of the program and of its pin.
 pub const TICKS: &str = "enforcer_ticks";
 /// Adds to counters that count already.
 const ADD: &str = "enforcer_add";
 /// The programs that judge packets.
-const JUDGING: [&str; 3] = [XDP, INGRESS, EGRESS];
+const JUDGING: [&str; 4] = [XDP, INGRESS, EGRESS, HANDOVER];
 /// Passes everything: the zero of benchmarks.
 const EMPTY: &str = "enforcer_empty";
 
@@ -152,6 +155,11 @@ impl Object {
         self.program(EGRESS)
     }
 
+    /// The TC program that hands the source zone over.
+    pub fn handover(&mut self) -> Result<&mut SchedClassifier, KernelError> {
+        self.program(HANDOVER)
+    }
+
     /// An XDP program that passes everything.
     pub fn empty(&mut self) -> Result<&mut Xdp, KernelError> {
         let empty: &mut Xdp = self.program(EMPTY)?;
@@ -239,6 +247,8 @@ impl Object {
         pinned.map_err(|source| failed(INGRESS, source))?;
         let pinned = self.egress()?.pin(folder.join(EGRESS));
         pinned.map_err(|source| failed(EGRESS, source))?;
+        let pinned = self.handover()?.pin(folder.join(HANDOVER));
+        pinned.map_err(|source| failed(HANDOVER, source))?;
         let ticks: &mut Xdp = self.program(TICKS)?;
         let pinned = ticks.pin(folder.join(TICKS));
         pinned.map_err(|source| failed(TICKS, source))

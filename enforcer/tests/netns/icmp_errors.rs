@@ -159,7 +159,7 @@ fn errors_about_no_flow_are_dropped_and_redirects_always() {
 }
 
 /// A socket of `office` that is told of errors.
-fn asking(net: &Net, target: SocketAddr) -> UdpSocket {
+pub fn asking(net: &Net, target: SocketAddr) -> UdpSocket {
     let any: IpAddr = match target {
         SocketAddr::V4(_) => [0; 4].into(),
         SocketAddr::V6(_) => [0_u16; 8].into(),
@@ -175,7 +175,7 @@ fn asking(net: &Net, target: SocketAddr) -> UdpSocket {
 }
 
 /// The error that the network reports about what is sent, if it does.
-fn told(socket: &UdpSocket, bytes: &[u8]) -> Option<i32> {
+pub fn told(socket: &UdpSocket, bytes: &[u8]) -> Option<i32> {
     socket.send(bytes).unwrap();
     match socket.recv(&mut [0; 64]) {
         Err(error) if error.kind() == ErrorKind::WouldBlock => None,

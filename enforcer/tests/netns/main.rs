@@ -32,6 +32,7 @@ mod icmp_errors;
 mod killed;
 mod limits;
 mod macs;
+mod masquerade;
 mod migrate;
 mod neighbours;
 mod network;

@@ -115,6 +115,15 @@ impl Net {
         self.enforcer.conduit(conduit).unwrap()
     }
 
+    /// Waits until something holds.
+    pub fn until(&self, holds: impl Fn() -> bool) {
+        let patience = Instant::now() + Duration::from_secs(10);
+        while !holds() {
+            assert!(Instant::now() < patience, "{:#?}", self.enforcer.counters());
+            thread::yield_now();
+        }
+    }
+
     /// What `bpftool` prints on the router, as JSON.
     pub fn bpftool(&self, args: &[&str]) -> serde_json::Value {
         let text = self
