@@ -191,7 +191,7 @@ impl Expected {
     }
 
     /// The counters that move.
-    fn counters(&self) -> Vec<Counter> {
+    pub fn counters(&self) -> Vec<Counter> {
         let conduit = |id: &String| Counter::Conduit(id.clone());
         match self {
             Self::Unjudged => Vec::new(),
@@ -221,7 +221,8 @@ impl Expected {
     }
 }
 
-fn difference(before: &Counters, after: &Counters) -> Counters {
+/// How far counters have moved.
+pub fn difference(before: &Counters, after: &Counters) -> Counters {
     let changed = after.iter().map(|(counter, packets)| {
         let earlier = before.get(counter).copied().unwrap_or(0);
         (counter.clone(), packets - earlier)

@@ -6,6 +6,7 @@ use enforcer::compile::size::{SizeClass, Sizes};
 use enforcer::kernel::maps::{Capacity, Tables};
 use enforcer::kernel::trial::Trial;
 use enforcer::policy::Policy;
+use enforcer_common::layout::Layout;
 
 use crate::compare::{Counter, Counters, Datapath};
 use crate::compiled::images;
@@ -69,6 +70,30 @@ impl Kernel {
 }
 
 impl Kernel {
+    /// Programs whose tables hold nothing, as no compiler leaves them.
+    pub fn without_tables(hook: Hook) -> Self {
+        let zones = [(0, "unknown"), (1, "self")].map(|(id, name)| (id, name.to_owned()));
+        let (zones, slots) = (zones.into(), [(0, "(no-conduit)".to_owned())].into());
+        let tables = Tables {
+            blocks: &[],
+            layout: &Layout::default(),
+            zones: &zones,
+            slots: &slots,
+        };
+        let capacity = Capacity {
+            blocks: 16,
+            slots: 64,
+            zones: 16,
+            flows: 1_024,
+            flows_new: 1_024,
+        };
+        Self {
+            trial: Trial::start(&capacity, &tables).expect("the programs load; this needs root"),
+            hook,
+            images: Vec::new().into_iter(),
+        }
+    }
+
     /// The kind of hook that a packet crosses.
     fn hook_of(&self, way: Way) -> Hook {
         match way {

@@ -15,6 +15,7 @@ mod namespace;
 mod oracle;
 mod pcap;
 mod programs;
+mod reasons;
 mod world;
 
 use cases::Scale;
