@@ -47,3 +47,9 @@ pub const RATE_SOURCES: u32 = 16_384;
 
 /// Bytes of the ring buffer of events.
 pub const EVENT_BYTES: u32 = 256 * 1024;
+
+/// Hooks with a scratch of their own on each CPU.
+pub const SCRATCHES: u32 = 3;
+
+/// Most bytes of the scratch of a hook.
+pub const SCRATCH_BYTES: usize = 3 * 1024;

@@ -112,7 +112,9 @@ pub struct Scratch {
 
 /// One [`Scratch`] for each hook: neither interrupts itself on one CPU.
 #[btf_map(name = "scratch")]
-static SCRATCH: PerCpuArray<Scratch, 3> = PerCpuArray::new();
+static SCRATCH: PerCpuArray<Scratch, { limits::SCRATCHES as usize }> = PerCpuArray::new();
+
+const _: () = assert!(size_of::<Scratch>() <= limits::SCRATCH_BYTES);
 
 impl Scratch {
     /// The scratch of the XDP hook.

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::compile::size::{Memory, SizeClass, Sizes};
+use crate::compile::memory::{MapMemory, Memory};
+use crate::compile::size::{SizeClass, Sizes};
 use crate::compile::{Machine, Numbering, compile};
 use crate::controller;
 use crate::kernel::probe;
@@ -98,8 +99,8 @@ fn summary(source: &Source, findings: &Findings, needs: &Needs) -> String {
         "\
 {}: valid, {findings}; {place}
   {}{}, {}, {} KiB of tables
-  {} of kernel memory: {} tables, {} counters, {} flows, {} fragments, {} rates and events
-",
+  {} of kernel memory, in maps of fixed size:
+{}",
         source.path().display(),
         counted(needs.zones, "zone"),
         match needs.devices {
@@ -109,12 +110,22 @@ fn summary(source: &Source, findings: &Findings, needs: &Needs) -> String {
         counted(needs.conduits, "conduit"),
         sizes.blocks.div_ceil(2),
         mib(memory.total()),
-        mib(memory.tables),
-        mib(memory.conduit_counters + memory.drop_counters),
-        mib(memory.flows + memory.flows_new),
-        mib(memory.fragments),
-        mib(memory.rates + memory.events),
+        maps(memory),
     )
+}
+
+/// A line for each map.
+fn maps(memory: &Memory) -> String {
+    let line = |map: &MapMemory| {
+        let bound = match (map.map, map.copies) {
+            ("events", _) => format!("{} bytes", map.entries),
+            ("control", _) => "1 entry".to_owned(),
+            (_, 1) => format!("{} entries", map.entries),
+            (_, cpus) => format!("{} on each of {cpus} CPUs", map.entries),
+        };
+        format!("    {:<17} {:>9}  {bound}\n", map.map, kib(map.bytes))
+    };
+    memory.maps.iter().map(line).collect()
 }
 
 fn record(findings: &Findings, source: &Source, needs: Option<&Needs>) -> Value {
@@ -125,8 +136,11 @@ fn record(findings: &Findings, source: &Source, needs: Option<&Needs>) -> Value 
     });
     if let Some(needs) = needs {
         record["sizes"] = json!(needs.sizes);
-        record["memory_bytes"] = json!(needs.memory);
+        let maps = needs.memory.maps.iter();
+        let bytes = maps.map(|map| (map.map.to_owned(), json!(map.bytes)));
+        record["memory_bytes"] = Value::Object(bytes.collect());
         record["memory_bytes"]["total"] = needs.memory.total().into();
+        record["maps"] = json!(needs.memory.maps);
         record["for_this_machine"] = needs.is_for_this_machine.into();
     }
     record
@@ -135,6 +149,10 @@ fn record(findings: &Findings, source: &Source, needs: Option<&Needs>) -> Value 
 fn counted(count: usize, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {what}{plural}")
+}
+
+fn kib(bytes: u64) -> String {
+    format!("{} KiB", bytes.div_ceil(1 << 10))
 }
 
 fn mib(bytes: u64) -> String {

@@ -23,6 +23,7 @@ mod links;
 pub mod machine;
 mod macs;
 mod members;
+pub mod memory;
 mod modes;
 pub mod numbering;
 mod rows;

@@ -1,14 +1,9 @@
 //! How much room an image takes, and how large the maps are made for it.
 
 use enforcer_common::control::DropTable;
-use enforcer_common::counter::{ConduitCell, DropCell};
-use enforcer_common::flow::{Flow, FlowKey};
-use enforcer_common::fragment::{Datagram, DatagramKey};
-use enforcer_common::layout::Block;
-use enforcer_common::limits::{EVENT_BYTES, FRAGMENTS, RATE_SOURCES};
-use enforcer_common::terms::SourceKey;
 use serde::Serialize;
 
+use super::memory::Memory;
 use crate::policy::{Diagnostic, DiagnosticKind, Findings, Span};
 
 /// Most blocks of one policy.
@@ -28,15 +23,6 @@ const BLOCKS: [u32; 4] = [1_024, 4_096, 16_384, 65_536];
 /// 66 is where [`DropTable`] stops to tell destinations apart.
 const ZONE_IDS: [u32; 5] = [16, 66, 256, 1_002, 2_048];
 const SLOTS: [u32; 5] = [256, 1_024, 4_096, 16_384, 131_072];
-
-/// Policies that the `tables` map holds: the active one and the next.
-const POLICIES: u64 = 2;
-/// What the kernel adds to key and value of a hash entry, its share of the
-/// bucket array included.
-const HASH_ENTRY_BYTES: u64 = 64;
-
-/// One bucket of a rate.
-const BUCKET_BYTES: usize = size_of::<u64>();
 
 /// What one image needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -68,27 +54,6 @@ pub struct SizeClass {
     pub flows: u32,
     /// Entries of `flows_new`.
     pub flows_new: u32,
-}
-
-/// Bytes of kernel memory that each map takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Memory {
-    /// Tables of two policies.
-    pub tables: u64,
-    /// A cell for each slot and possible CPU.
-    pub conduit_counters: u64,
-    /// Cells by zones and reason, for each possible CPU.
-    pub drop_counters: u64,
-    /// Flows that are established.
-    pub flows: u64,
-    /// Flows that are not established yet.
-    pub flows_new: u64,
-    /// Datagrams whose later fragments are awaited.
-    pub fragments: u64,
-    /// Buckets of conduits and sources with a rate.
-    pub rates: u64,
-    /// The ring buffer of events.
-    pub events: u64,
 }
 
 impl Sizes {
@@ -153,47 +118,9 @@ impl SizeClass {
         Self { zone_ids, ..self }
     }
 
-    /// Memory of maps of this class on a machine that can have this many CPUs,
-    /// each with counters of its own.
+    /// Memory of maps of this class on a machine that can have this many CPUs.
     pub fn memory(&self, cpus: u32) -> Memory {
-        let bytes = |count: u32, size: usize| u64::from(count) * size as u64;
-        let cpus = u64::from(cpus);
-        let drop_cells = DropTable::for_zones(self.zone_ids).cells();
-        let flow = size_of::<FlowKey>() + size_of::<Flow>();
-        let flow = flow as u64 + HASH_ENTRY_BYTES;
-        // The kernel rounds keys up to words.
-        let datagram = size_of::<DatagramKey>().next_multiple_of(8) + size_of::<Datagram>();
-        let source = (size_of::<SourceKey>().next_multiple_of(8) + BUCKET_BYTES) as u64;
-        let source = source + HASH_ENTRY_BYTES;
-        Memory {
-            tables: POLICIES * bytes(self.blocks, size_of::<Block>()),
-            conduit_counters: cpus * bytes(self.slots, size_of::<ConduitCell>()),
-            drop_counters: cpus * bytes(drop_cells, size_of::<DropCell>()),
-            flows: u64::from(self.flows) * flow,
-            flows_new: u64::from(self.flows_new) * flow,
-            fragments: u64::from(FRAGMENTS) * (datagram as u64 + HASH_ENTRY_BYTES),
-            rates: bytes(self.slots, BUCKET_BYTES) + u64::from(RATE_SOURCES) * source,
-            events: EVENT_BYTES.into(),
-        }
-    }
-}
-
-impl Memory {
-    /// Maps that are larger for larger policies.
-    fn of_policies(&self) -> u64 {
-        self.tables + self.conduit_counters + self.drop_counters
-    }
-
-    /// All maps together.
-    pub fn total(&self) -> u64 {
-        let counters = self.conduit_counters + self.drop_counters;
-        self.tables
-            + counters
-            + self.flows
-            + self.flows_new
-            + self.fragments
-            + self.rates
-            + self.events
+        Memory::of(self, cpus)
     }
 }
 
@@ -281,31 +208,5 @@ mod tests {
                 assert_eq!(again, None, "{present:?} {sizes:?}");
             }
         }
-    }
-
-    #[test]
-    fn memory_is_that_of_the_maps() {
-        let class = SizeClass {
-            blocks: 1_024,
-            zone_ids: 16,
-            slots: 256,
-            flows: 65_536,
-            flows_new: 1,
-        };
-        let want = Memory {
-            tables: 1 << 20,
-            conduit_counters: 2 * 256 * 48,
-            drop_counters: 2 * (16 * 16 * 11 + 16 * 64) * 112,
-            flows: 12 << 20,
-            flows_new: 192,
-            fragments: 1_024 * (64 + 1_056 + 64),
-            rates: 256 * 8 + 16_384 * 96,
-            events: 262_144,
-        };
-        let got = class.memory(2);
-        assert_eq!(got, want);
-        let rates_and_events = 2_048 + 1_572_864 + 262_144;
-        let total = 1_048_576 + 24_576 + 860_160 + 12_582_912 + 192 + 1_212_416 + rates_and_events;
-        assert_eq!(got.total(), total);
     }
 }

@@ -33,6 +33,7 @@ mod killed;
 mod limits;
 mod macs;
 mod masquerade;
+mod memory;
 mod migrate;
 mod neighbours;
 mod network;
