@@ -80,17 +80,17 @@ fn relation(active: &Active, packet: &impl Hooked, scratch: &mut Scratch) -> Rel
         return Relation::None;
     }
     let question = &error.question;
-    if question.place.is_bridged() {
-        let class = lookup::address(active, &question.destination);
-        if !bridge::leads_to(active, question, class, (entry, !is_initiator)) {
-            return Relation::None;
-        }
-    }
     if entry.generation != active.layout().generation {
         scratch.question = Question::of_flow(key, entry);
         // An error goes to who sent what it quotes.
         scratch.question.place.exit = bridge::exit_of_flow(active, &question.place, !is_initiator);
         return Relation::Stale;
+    }
+    if question.place.is_bridged() {
+        let class = lookup::address(active, &question.destination);
+        if !bridge::leads_to(active, question, class, (entry, !is_initiator)) {
+            return Relation::None;
+        }
     }
     Relation::Flow
 }

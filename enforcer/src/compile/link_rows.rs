@@ -71,7 +71,9 @@ pub(super) fn zone_of(claims: &Claims, kind: &[usize], by_link: ZoneId) -> ZoneI
         return by_link;
     }
     let all = claims.prefixes.values().flatten().chain(&claims.anywhere);
-    let here = all.filter(|claim| kind.binary_search(&claim.keys).is_ok());
+    // Devices are members of zones that are there themselves.
+    let zones = all.filter(|claim| !claim.is_of_device());
+    let here = zones.filter(|claim| kind.binary_search(&claim.keys).is_ok());
     let zone = |claim: &Claim| claim.zone;
     let names_it = |claim: &&Claim| !claims.keys[claim.keys].interfaces.is_empty();
     let of_interface = here.clone().filter(names_it).map(zone);

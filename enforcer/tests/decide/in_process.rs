@@ -4,6 +4,7 @@
 use enforcer::compile::Image;
 use enforcer::policy::Policy;
 use enforcer_common::address::Addr;
+use enforcer_common::bridge;
 use enforcer_common::cell::Slot;
 use enforcer_common::decide::{self, Dropped, Routes};
 use enforcer_common::essential::Essential;
@@ -66,12 +67,15 @@ impl<'w> InProcess<'w> {
             ifindex: way.ifindex(),
             tags: link.tags,
             origin: match way {
-                Way::In(_) => Origin::WIRE,
+                Way::In(_) | Way::Between(..) => Origin::WIRE,
                 Way::Out(_, None) => Origin::ROUTER,
                 Way::Out(_, Some(_)) => Origin::UNGUARDED,
             },
             mac: link.source,
-            exit: 0,
+            exit: match way {
+                Way::Between(_, exit) => exit,
+                _ => 0,
+            },
         });
         let payload = parse::payload(&packet, &link, &mut facts)?;
         if payload == Payload::Link {
@@ -85,7 +89,12 @@ impl<'w> InProcess<'w> {
             neighbour::check(&self.image, &packet, &facts, &source)?;
         }
         if payload == Payload::Arp {
-            return self.admit_frame(&facts, Essential::ARP);
+            let passed = self.admit_frame(&facts, Essential::ARP)?;
+            if facts.question.place.is_bridged() {
+                let ends = decide::ends(&self.image, &facts.question);
+                bridge::neighbours(&self.image, &facts.question, &ends)?;
+            }
+            return Ok(passed);
         }
         let question = &facts.question;
         let ends = decide::ends(&self.image, question);
@@ -103,7 +112,9 @@ impl<'w> InProcess<'w> {
         let target = decide::target(&self.image, question, &ends);
         let judgement = decide::judge(&self.image, self, question, &ends, target)?;
         let is_audited = judgement.cell.is_audit();
-        if question.protocol() == protocol::TCP && !flow::opens_tcp(&facts) && !is_audited {
+        let is_copy = question.place.is_bridged() && ends.is_to_group();
+        let is_mid_stream = question.protocol() == protocol::TCP && !flow::opens_tcp(&facts);
+        if is_mid_stream && !is_copy && !is_audited {
             return Err(judgement.dropped(DropReason::TCP_NO_FLOW));
         }
         Ok(Passed {

@@ -49,3 +49,16 @@ fn captured_packets_get_the_verdict_of_the_policy() {
         compare(&case, &world, open, &mut Tally::new());
     }
 }
+
+#[test]
+fn frames_between_ports_get_the_verdict_of_the_policy() {
+    let world = World::bridged();
+    let open = |policies: &[&_]| InProcess::new(policies, &world);
+    let (scale, mut tally) = (Scale::new(100, 300), Tally::new());
+    for case in scale.cases(&world) {
+        compare(&case.between_ports(&world), &world, open, &mut tally);
+    }
+    for seen in ["(essential:arp)", "(essential:nd)", "allowed", "no-conduit"] {
+        assert!(tally.contains_key(seen), "{seen}: {tally:#?}");
+    }
+}

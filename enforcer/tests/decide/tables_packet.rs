@@ -51,6 +51,7 @@ fn link_protocols_and_arp_are_told_apart() {
         is_probe: false,
         macs: vec![[7; 6]],
         target: None,
+        sought: Some("7.7.7.7".parse().expect("a valid address")),
     };
     let cases = [
         (router, 0x0806, arp(), Ok(Payload::Arp(claims))),

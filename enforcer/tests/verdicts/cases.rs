@@ -11,8 +11,10 @@ use crate::compare::{Case, Stage, Tally};
 use crate::compiled::machine;
 use crate::crossing::{Crossing, Way};
 use crate::generate::{Draft, Packets, Rng};
+use crate::oracle::packet::{self, Payload};
+use crate::oracle::zones::is_enforced;
 use crate::pcap;
-use crate::world::World;
+use crate::world::{Route, World};
 
 /// For captures: zones that many of their packets fall into.
 const CAPTURES_POLICY: &str = r#"
@@ -105,6 +107,42 @@ fn random(world: &World, seed: u64, packets: u64) -> Case {
     Case {
         origin: format!("VERDICT_SEED={seed} VERDICT_POLICIES=1 VERDICT_PACKETS={packets}"),
         stages: policies.into_iter().zip(arrivals).map(stage).collect(),
+    }
+}
+
+impl Case {
+    /// The packets that come in by a port of the bridge, on their way to another
+    /// port: mostly that of the network of their destination. No others, and no
+    /// frames but of IP and ARP.
+    pub fn between_ports(mut self, world: &World) -> Self {
+        let mut rng = Rng::new(self.stages.len() as u64);
+        for stage in &mut self.stages {
+            let packets = std::mem::take(&mut stage.packets);
+            // Of a bridge all ports are enforced, or none.
+            let mut ports = world.ports.iter();
+            if !ports.any(|port| is_enforced(&stage.policy, world, *port)) {
+                continue;
+            }
+            let bridged = packets.into_iter().filter_map(|packet| {
+                let from = packet.way.ifindex();
+                let carried = packet::read(packet.frame()).ok()?.payload;
+                let home = match carried {
+                    Payload::Link => return None,
+                    Payload::Arp(_) => Route::Nowhere,
+                    Payload::Ip(datagram) => world.route(datagram.source, datagram.destination),
+                };
+                let others = world.ports.iter().filter(|port| **port != from);
+                let others: Vec<u32> = others.copied().collect();
+                let is_from_port = matches!(packet.way, Way::In(_)) && world.ports.contains(&from);
+                let to = match home {
+                    Route::Out(index) if others.contains(&index) && rng.percent(80) => index,
+                    _ => rng.pick(&others),
+                };
+                is_from_port.then(|| Crossing::new(packet.frame().to_vec(), Way::Between(from, to)))
+            });
+            stage.packets = bridged.collect();
+        }
+        self
     }
 }
 

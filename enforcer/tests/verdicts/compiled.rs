@@ -18,6 +18,9 @@ pub fn images(policies: &[&Policy], world: &World) -> Vec<Image> {
     policies.iter().map(image).collect()
 }
 
+/// Index of the bridge, if there is one; nothing is seen on it.
+const BRIDGE: u32 = 20;
+
 /// The router, as the compiler wants it described.
 pub fn machine(world: &World) -> Machine {
     let interfaces = world.interfaces.iter().map(|interface| Interface {
@@ -25,6 +28,14 @@ pub fn machine(world: &World) -> Machine {
         ifindex: interface.index,
         is_up: true,
         is_loopback: interface.name == "lo",
+        master: world.ports.contains(&interface.index).then_some(BRIDGE),
+        ..Interface::default()
+    });
+    let bridge = (!world.ports.is_empty()).then(|| Interface {
+        name: "bridge".to_owned(),
+        ifindex: BRIDGE,
+        is_up: true,
+        is_bridge: true,
         ..Interface::default()
     });
     let addresses = world.interfaces.iter().flat_map(|interface| {
@@ -39,7 +50,7 @@ pub fn machine(world: &World) -> Machine {
         })
     });
     Machine {
-        interfaces: interfaces.collect(),
+        interfaces: interfaces.chain(bridge).collect(),
         addresses: addresses.collect(),
         ..Machine::default()
     }

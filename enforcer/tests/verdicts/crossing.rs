@@ -19,6 +19,8 @@ pub enum Way {
     /// Out, by the interface with the first index. It has come in by the one with
     /// the second; without that the router itself sends it.
     Out(u32, Option<u32>),
+    /// From one port of a bridge to another.
+    Between(u32, u32),
 }
 
 impl Crossing {
@@ -46,10 +48,10 @@ impl Crossing {
 }
 
 impl Way {
-    /// The interface that the packet crosses.
+    /// The interface that the packet crosses; of two, the first.
     pub fn ifindex(self) -> u32 {
         match self {
-            Self::In(ifindex) | Self::Out(ifindex, _) => ifindex,
+            Self::In(ifindex) | Self::Out(ifindex, _) | Self::Between(ifindex, _) => ifindex,
         }
     }
 }

@@ -98,7 +98,7 @@ impl Kernel {
     fn hook_of(&self, way: Way) -> Hook {
         match way {
             Way::In(_) => self.hook,
-            Way::Out(..) => Hook::Tc,
+            Way::Out(..) | Way::Between(..) => Hook::Tc,
         }
     }
 
@@ -127,6 +127,7 @@ impl Datapath for Kernel {
         let run = match (way, self.hook) {
             (Way::In(ifindex), Hook::Xdp) => self.trial.run_xdp(frame, ifindex, 1),
             (Way::In(ifindex), Hook::Tc) => self.trial.run_ingress(frame, ifindex, 1),
+            (Way::Between(from, to), _) => self.trial.run_egress(frame, (from, to), 1),
             (Way::Out(ifindex, ingress), _) => {
                 let places = (ingress.unwrap_or(0), ifindex);
                 self.trial.run_egress(frame, places, 1)

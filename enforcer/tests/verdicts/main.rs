@@ -51,3 +51,19 @@ fn captured_packets_get_the_verdict_of_the_policy() {
         compare(&cases::captures_out(), &world, open, &mut Tally::new());
     });
 }
+
+#[test]
+fn frames_between_ports_get_the_verdict_of_the_policy() {
+    let world = World::bridged();
+    namespace::within(&world.clone(), move || {
+        let (scale, mut tally) = (Scale::new(60, 300), Tally::new());
+        for case in scale.cases(&world) {
+            let case = case.between_ports(&world);
+            let open = |policies: &[&_]| Kernel::new(policies, &world, Hook::Tc);
+            compare(&case, &world, open, &mut tally);
+        }
+        for seen in ["(essential:arp)", "(essential:nd)", "allowed", "no-conduit"] {
+            assert!(tally.contains_key(seen), "{seen}: {tally:#?}");
+        }
+    });
+}

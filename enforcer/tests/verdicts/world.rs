@@ -10,6 +10,8 @@ pub struct World {
     pub interfaces: Vec<Interface>,
     /// Routes beside those that addresses bring.
     pub routes: Vec<(IpNet, Route)>,
+    /// Indices of the interfaces that are ports of a bridge.
+    pub ports: Vec<u32>,
 }
 
 /// One interface of a router.
@@ -64,7 +66,20 @@ impl World {
             (net("198.51.100.0/24"), Route::Nowhere),
             (net("2001:db8:dead::/48"), Route::Nowhere),
         ];
-        Self { interfaces, routes }
+        Self {
+            interfaces,
+            routes,
+            ports: Vec::new(),
+        }
+    }
+
+    /// The same router, whose inner networks are ports of one bridge.
+    pub fn bridged() -> Self {
+        let ports = vec![11, 12, 13];
+        Self {
+            ports,
+            ..Self::new()
+        }
     }
 
     /// Name of an interface.

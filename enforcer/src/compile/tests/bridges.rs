@@ -179,6 +179,13 @@ fn a_port_has_a_zone_for_groups() {
             11,
             "a",
         ),
+        // A device is a member of a zone that is there itself.
+        (
+            "zones: { a: { match: { interface: eth1, prefix: 10.0.0.0/24 } } }
+devices: { d: { zone: a, ip: 10.0.0.7 } }",
+            11,
+            "a",
+        ),
         (
             "zones: { a: { match: { prefix: 10.0.0.0/24 } }, b: { match: { prefix: 10.0.1.0/24 } } }",
             11,

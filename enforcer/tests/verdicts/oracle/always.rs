@@ -24,7 +24,7 @@ impl Router<'_> {
             return pass(&format!("(essential:{name})"));
         }
         let from = match way {
-            Way::In(_) => zone_of_link(self.policy, link),
+            Way::In(_) | Way::Between(..) => zone_of_link(self.policy, link),
             Way::Out(_, None) => ZoneRef::SelfZone,
             Way::Out(_, Some(_)) => ZoneRef::Unknown,
         };
@@ -40,13 +40,9 @@ impl Router<'_> {
     /// Protocols between neighbours; only from the router, or to it, to a group, or
     /// to an address that never leaves the link.
     fn neighbourly(&self, packet: &Opening, datagram: &Datagram) -> Option<&'static str> {
-        let (source, destination) = (packet.source, packet.destination);
-        let (hop_limit, part) = (datagram.hop_limit, datagram.part);
-        let Content {
-            protocol,
-            transport,
-        } = packet.content;
+        let (destination, is_bridged) = (packet.destination, packet.exit.is_some());
         let is_local = match packet.origin {
+            Origin::Wire if is_bridged => false,
             Origin::Wire => {
                 self.world.is_router(destination)
                     || is_group(destination)
@@ -55,9 +51,22 @@ impl Router<'_> {
             Origin::Router => true,
             Origin::Unguarded => false,
         };
-        if !is_local {
-            return None;
-        }
+        let name = self.neighbourly_name(packet, datagram);
+        name.filter(|_| is_local)
+    }
+
+    /// The same, wherever it goes.
+    pub(super) fn neighbourly_name(
+        &self,
+        packet: &Opening,
+        datagram: &Datagram,
+    ) -> Option<&'static str> {
+        let (source, destination) = (packet.source, packet.destination);
+        let (hop_limit, part) = (datagram.hop_limit, datagram.part);
+        let Content {
+            protocol,
+            transport,
+        } = packet.content;
         let is_between = |low, high| match transport {
             Transport::Ports(ports) => [ports.source, ports.destination]
                 .iter()
@@ -91,6 +100,7 @@ impl Router<'_> {
     /// leave.
     pub(super) fn failsafe(&self, packet: &Opening) -> Option<usize> {
         let (peer, content) = match packet.origin {
+            _ if packet.exit.is_some() => return None,
             Origin::Wire if self.world.addresses().contains(&packet.destination) => {
                 (packet.source, packet.content)
             }

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use enforcer::policy::model::ZoneRef;
 
-use super::fragments::Datagrams;
+use super::fragments::{Datagrams, Part};
 use super::modes::Buckets;
+use super::neighbours::Claims;
 use super::packet::{Datagram, ICMP, ICMPV6, Ports, Transport, Vlan};
 use super::rules::{Content, Verdict};
 use crate::crossing::Way;
@@ -47,6 +48,8 @@ pub struct Flow {
 pub struct Opening {
     /// Where it is seen.
     pub ifindex: u32,
+    /// The other port of a bridge, where it leaves without being routed.
+    pub exit: Option<u32>,
     pub origin: Origin,
     pub vlan: Vlan,
     pub mac: [u8; 6],
@@ -153,11 +156,30 @@ impl Flow {
 }
 
 impl Opening {
+    /// What ARP asks, as if it were a packet.
+    pub fn of_arp(way: Way, (vlan, mac): (Vlan, [u8; 6]), claims: &Claims) -> Self {
+        let datagram = Datagram {
+            source: claims.source,
+            destination: claims.sought.expect("ARP asks for somebody"),
+            hop_limit: 0,
+            protocol: 0,
+            transport: Transport::Other,
+            part: Part::Whole,
+            quote: None,
+            claims: None,
+        };
+        Self::new(way, (vlan, mac), &datagram)
+    }
+
     pub fn new(way: Way, (vlan, mac): (Vlan, [u8; 6]), datagram: &Datagram) -> Self {
         Self {
             ifindex: way.ifindex(),
+            exit: match way {
+                Way::Between(_, exit) => Some(exit),
+                _ => None,
+            },
             origin: match way {
-                Way::In(_) => Origin::Wire,
+                Way::In(_) | Way::Between(..) => Origin::Wire,
                 Way::Out(_, None) => Origin::Router,
                 Way::Out(_, Some(_)) => Origin::Unguarded,
             },

@@ -49,7 +49,14 @@ impl Part {
 
 /// Interface and origin, VLAN and sender, addresses, protocol field,
 /// identification.
-type Key = ((u32, Origin), (u16, u16, [u8; 6]), IpAddr, IpAddr, u8, u32);
+type Key = (
+    (u32, Option<u32>, Origin),
+    (u16, u16, [u8; 6]),
+    IpAddr,
+    IpAddr,
+    u8,
+    u32,
+);
 
 /// Datagrams of which the first fragment has passed, and the last piece has not.
 #[derive(Clone, Debug, Default)]
@@ -135,7 +142,7 @@ fn contradict(a: &Piece, b: &Piece) -> bool {
 fn key(packet: &Opening, piece: Piece) -> Key {
     let Vlan { outer, inner } = packet.vlan;
     (
-        (packet.ifindex, packet.origin),
+        (packet.ifindex, packet.exit, packet.origin),
         (outer, inner, packet.mac),
         packet.source,
         packet.destination,

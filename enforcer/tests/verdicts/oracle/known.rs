@@ -16,7 +16,7 @@ impl Router<'_> {
         from: ZoneRef,
         history: &mut History,
     ) -> Option<Expected> {
-        let (flow, side) = history.find(packet)?;
+        let (flow, side) = history.find(packet).filter(|_| !self.is_copy(packet))?;
         if history.is_stale(flow) && !self.judge_again(packet, history) {
             return None;
         }
@@ -33,7 +33,7 @@ impl Router<'_> {
             };
             side == Side::Responder && self.source_on(link, packet) == Ok(recorded)
         };
-        if recorded != from && !asked() {
+        if recorded != from && !asked() || !self.leads_to(packet, flow, side) {
             return None;
         }
         let allowed = Allowed {
@@ -72,15 +72,22 @@ impl Router<'_> {
             source: quote.source,
             destination: quote.destination,
             content: quote.content,
+            // It was on its way where the error comes from.
+            ifindex: error.exit.unwrap_or(error.ifindex),
+            exit: error.exit.map(|_| error.ifindex),
             ..*error
         };
-        let is_stale = history
-            .find(&quoted)
-            .map(|(flow, _)| history.is_stale(flow));
-        match is_stale {
+        let found = history.find(&quoted).map(|(flow, side)| {
+            let to_side = match side {
+                Side::Initiator => Side::Responder,
+                Side::Responder => Side::Initiator,
+            };
+            (history.is_stale(flow), self.leads_to(error, flow, to_side))
+        });
+        match found {
             None => false,
-            Some(false) => true,
-            Some(true) => self.judge_again(&quoted, history),
+            Some((false, leads_there)) => leads_there,
+            Some((true, _)) => self.judge_again(&quoted, history),
         }
     }
 
@@ -88,10 +95,14 @@ impl Router<'_> {
     /// older one judged. What may not go on is no flow for as long as the policy
     /// says so.
     fn judge_again(&self, packet: &Opening, history: &mut History) -> bool {
-        let Some(flow) = history.between(packet) else {
+        let Some((flow, side)) = history.find(packet) else {
             return false;
         };
-        let opening = flow.opening.asked_again();
+        let mut opening = flow.opening.asked_again();
+        opening.exit = packet.exit.map(|exit| match side {
+            Side::Initiator => exit,
+            Side::Responder => packet.ifindex,
+        });
         let verdict = self
             .source(&opening)
             .and_then(|from| self.ask(&opening, from));

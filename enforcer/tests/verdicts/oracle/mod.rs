@@ -2,6 +2,7 @@
 //! policy itself: slow, obvious, and independent of the tables it is compiled to.
 
 mod always;
+mod bridge;
 mod devices;
 pub mod flows;
 pub mod fragments;
@@ -117,7 +118,16 @@ impl Router<'_> {
                     mac: Some(frame.mac),
                 };
                 let unbelieved = router.unbelieved((way, link), claims.source, &Ok(claims.clone()));
-                return unbelieved.unwrap_or_else(|| router.frame("arp", way, frame.vlan));
+                return unbelieved.unwrap_or_else(|| {
+                    let admitted = router.frame("arp", way, frame.vlan);
+                    match (way, &admitted) {
+                        (Way::Between(..), Expected::Pass { .. }) => {
+                            let packet = Opening::of_arp(way, (frame.vlan, frame.mac), &claims);
+                            router.neighbours(&packet, "arp")
+                        }
+                        _ => admitted,
+                    }
+                });
             }
             Payload::Ip(datagram) => datagram,
         };
@@ -145,6 +155,9 @@ impl Router<'_> {
 
     /// The verdict on a packet with a transport header.
     fn verdict(&self, packet: &Opening, datagram: &Datagram, history: &mut History) -> Expected {
+        if let Some(verdict) = self.discovery(packet, datagram) {
+            return verdict;
+        }
         if let Some(name) = self.essential(packet, datagram) {
             return pass(&format!("(essential:{name})"));
         }
@@ -208,12 +221,13 @@ impl Router<'_> {
             Err(drop) => return drop,
         };
         let Allowed { from, to, verdict } = &allowed;
-        let is_tcp = matches!(packet.content.transport, Transport::Tcp { .. });
+        let is_tcp =
+            matches!(packet.content.transport, Transport::Tcp { .. }) && !self.is_copy(packet);
         if is_tcp && !packet.content.opens_tcp() && !verdict.is_audited {
             return self.dropped("tcp-no-flow", *from, Some(*to));
         }
         let expected = self.meet(&allowed, packet, true, history);
-        if !matches!(expected, Expected::Drop { .. }) {
+        if !matches!(expected, Expected::Drop { .. }) && !self.is_copy(packet) {
             history.open(*packet, *from, *to, verdict);
         }
         expected
@@ -229,7 +243,7 @@ impl Router<'_> {
         if verdict.passes && stays_on_link && is_between_zones {
             return Err(self.dropped("link-local", from, Some(to)));
         }
-        let comes_in = packet.origin == Origin::Wire;
+        let comes_in = packet.origin == Origin::Wire && packet.exit.is_none();
         let may_be_local = comes_in && to != ZoneRef::SelfZone && !is_group(destination);
         if verdict.passes && may_be_local && self.world.route(source, destination) == Route::Local {
             to = ZoneRef::SelfZone;
@@ -254,6 +268,9 @@ impl Router<'_> {
 
     /// The source zone on a link, unless the source cannot come from there.
     fn source_on(&self, link: Link<'_>, packet: &Opening) -> Result<ZoneRef, Refused> {
+        if let Some(zone) = self.without_address(packet) {
+            return Ok(zone);
+        }
         match packet.origin {
             Origin::Wire => source_zone(self.policy, self.world, link, packet.source),
             Origin::Router => Ok(ZoneRef::SelfZone),
@@ -264,6 +281,9 @@ impl Router<'_> {
     /// The destination zone. What leaves has been routed: where the address does
     /// not tell, it goes to whoever is behind the interface.
     fn destination(&self, packet: &Opening) -> ZoneRef {
+        if let Some(exit) = packet.exit {
+            return self.zone_at(exit, packet.vlan, packet.destination);
+        }
         let by_address = zone_by_address(self.policy, self.world, packet.destination);
         match (by_address, packet.origin) {
             (Some(zone), Origin::Wire) => zone,

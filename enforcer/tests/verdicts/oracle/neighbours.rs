@@ -18,6 +18,8 @@ pub struct Claims {
     pub macs: Vec<[u8; 6]>,
     /// An address that is said to be its own.
     pub target: Option<IpAddr>,
+    /// Of ARP: the address that is asked for, or answered to.
+    pub sought: Option<IpAddr>,
 }
 
 /// RFC 826: hardware type 1, protocol type IPv4, addresses of 6 and 4 bytes.
@@ -32,6 +34,7 @@ pub fn arp(payload: &[u8]) -> Result<Payload, Reason> {
         is_probe: source.is_unspecified(),
         macs: vec![array(&packet[8..14])],
         target: None,
+        sought: Some(Ipv4Addr::from(array::<4>(&packet[24..28])).into()),
     }))
 }
 
@@ -67,6 +70,7 @@ fn read(
         is_probe: source.is_unspecified() && matches!(message[0], 133 | 135),
         macs: Vec::new(),
         target: None,
+        sought: None,
     };
     let Some(wanted) = option else {
         return Ok(claims);
@@ -98,7 +102,7 @@ impl Router<'_> {
         source: IpAddr,
         claims: &Result<Claims, Reason>,
     ) -> Option<Expected> {
-        if !matches!(way, Way::In(_)) {
+        if matches!(way, Way::Out(..)) {
             return None;
         }
         let sender = source_zone(self.policy, self.world, link, source);

@@ -80,6 +80,21 @@ pub fn zone_of_link(policy: &Policy, link: Link<'_>) -> ZoneRef {
     best(of_link.filter(|claim| claim.is_on(link)))
 }
 
+/// The zone of a port of a bridge, which groups have there: that of the link; else
+/// the only one that names the interface; else the only one that can be there.
+pub fn zone_of_port(policy: &Policy, link: Link<'_>) -> ZoneRef {
+    let of_link = zone_of_link(policy, link);
+    if of_link != ZoneRef::Unknown {
+        return of_link;
+    }
+    let here = claims(policy).filter(|claim| claim.is_on(link) && !claim.is_device);
+    let here: Vec<Claim<'_>> = here.collect();
+    let named = here.iter().filter(|claim| claim.interface.is_some());
+    let named: Vec<Claim<'_>> = named.copied().collect();
+    let all = if named.is_empty() { here } else { named };
+    only_zone(&all).unwrap_or(ZoneRef::Unknown)
+}
+
 /// Whether all zones of a link turn an essential protocol off; of their claims
 /// there count those that name a VLAN, else those that name an interface.
 pub fn essential_is_off(policy: &Policy, link: Link<'_>, name: &str) -> bool {
