@@ -24,6 +24,7 @@ use super::grow;
 use super::instance::Instance;
 use super::query::Query;
 use super::settle::{self, Active};
+use super::stations::port_of;
 
 /// A policy, and the machine that it is asked about on.
 pub struct Subject {
@@ -89,6 +90,11 @@ pub enum Unexplained {
         "interface `{0}` has no program under this policy: what comes in by it for this machine is not judged"
     )]
     NoProgram(String),
+    /// Only the port tells the zone.
+    #[error(
+        "the zone of {0} depends on its port of bridge `{1}`: of a sender say it with --in; of a receiver it shows when the packet leaves"
+    )]
+    ByPort(IpAddr, String),
 }
 
 /// The active policy, as it was applied.
@@ -114,8 +120,17 @@ pub fn explain(
     ingress: Option<&str>,
 ) -> Result<Explanation, Unexplained> {
     let place = place(subject, query, ingress)?;
-    let facts = facts(query, place);
-    let result = match judged(subject, &facts) {
+    let mut facts = facts(query, place);
+    let mut judgement = judged(subject, &facts);
+    if let Ok((_, Some(deferred))) = judgement
+        && deferred.is_deferred()
+    {
+        let bridge = routed(subject, query.destination);
+        let bridge = bridge.ok_or(Unexplained::NoWayOut(query.destination))?;
+        facts.question.place.exit = port_of(subject, (bridge.ifindex, None), query.destination)?;
+        judgement = judged(subject, &facts);
+    }
+    let result = match judgement {
         Ok((slot, judgement)) => Answer {
             reason: judgement.and_then(|judgement| audited(judgement.cell)),
             is_audited: judgement.is_some_and(|judgement| judgement.cell.is_audit()),
@@ -188,8 +203,18 @@ fn place(subject: &Subject, query: &Query, ingress: Option<&str>) -> Result<Plac
         None => routed(subject, query.source).ok_or(Unexplained::NoWayIn(query.source))?,
     };
     let mut place = seen_at(interface, Origin::WIRE);
+    if lookup::is_bridge(&subject.image, place.ifindex) {
+        place.ifindex = port_of(subject, (place.ifindex, None), query.source)?;
+    }
     let link = lookup::link(&subject.image, place.ifindex, place.tags);
-    if link.is_enforced {
+    if link.is_port && !is_own(query.destination) {
+        let bridge = lookup::routed_by(&subject.image, place.ifindex);
+        if routed(subject, query.destination).is_some_and(|out| out.ifindex == bridge) {
+            let others = (bridge, Some(place.ifindex));
+            place.exit = port_of(subject, others, query.destination)?;
+        }
+    }
+    if link.is_enforced || link.is_port {
         place.mac = station(&subject.policy, query.source);
         return Ok(place);
     }

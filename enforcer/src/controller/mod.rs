@@ -32,6 +32,7 @@ mod settle;
 mod shrink;
 mod ssh;
 pub mod state;
+mod stations;
 pub mod status;
 pub mod store;
 mod tags;

@@ -176,6 +176,29 @@ fn a_port_that_joins_is_enforced_by_the_daemon() {
     ]);
 }
 
+#[test]
+fn stations_on_a_bridge_are_explained() {
+    let net = cell();
+    net.apply(&policy(BY_PREFIX, &CONDUITS));
+    let by_port = "depends on its port of bridge `br0`";
+    let cases = [
+        ("10.2.0.4", "10.2.0.2:502/tcp", "p3", "allow by drive"),
+        ("10.2.0.4", "10.2.0.2:80/tcp", "p3", "drop by (no-conduit)"),
+        ("10.2.0.2", "10.2.0.1:53/udp", "p1", "allow by name"),
+        ("10.2.0.2", "10.1.0.10:514/udp", "p1", "allow by report"),
+        // Who is behind which port, only the bridge knows.
+        ("10.1.0.10", "10.2.0.2:502/tcp", "off0", by_port),
+        ("10.2.0.2", "10.1.0.10:514/udp", "br0", by_port),
+    ];
+    for (from, to, ingress, want) in cases {
+        let args = ["explain", "--from", from, "--to", to, "--in", ingress];
+        let output = net.enforcer.output(&args).unwrap();
+        let told = [output.stdout, output.stderr].concat();
+        let told = String::from_utf8(told).unwrap();
+        assert!(told.contains(want), "{from} {to}: {told}");
+    }
+}
+
 /// Three stations on taps, and what is told of their frames.
 struct Taps {
     net: Net,
