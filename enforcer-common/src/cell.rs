@@ -1,6 +1,5 @@
 //! The small values that table blocks hold.
 
-use crate::essential::Essential;
 use crate::verdict::DropReason;
 use crate::zone::ZoneId;
 
@@ -151,6 +150,7 @@ impl Pair {
     const ENFORCED: u32 = 1 << 30;
     const BETWEEN: u32 = 1 << 29;
     const JOINED: u32 = 1 << 28;
+    const LOOSE: u32 = 1 << 27;
 
     /// The pair that uses `row`; `stateless` when no packet between the zones
     /// can belong to a flow.
@@ -189,6 +189,18 @@ impl Pair {
     #[inline(always)]
     pub const fn is_joined(self) -> bool {
         self.0 & Self::JOINED != 0
+    }
+
+    /// The same pair, of which a zone says `state: loose`.
+    pub const fn loose(self) -> Self {
+        Self(self.0 | Self::LOOSE)
+    }
+
+    /// Whether a TCP segment in mid-stream may be the first that is seen of its
+    /// connection.
+    #[inline(always)]
+    pub const fn is_loose(self) -> bool {
+        self.0 & Self::LOOSE != 0
     }
 
     /// Index of the row.
@@ -305,51 +317,6 @@ impl AddressClass {
             flags: (bits >> 16) as u16,
             failsafes: (bits >> 32) as u16,
         }
-    }
-}
-
-/// What is known of a link class.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct LinkFacts {
-    /// One bit for each failsafe entry that admits traffic from the link.
-    pub failsafes: u16,
-    /// One bit for each [`Essential`] that the policy does not let pass there.
-    pub essentials_off: u16,
-    /// Zone of the link: that of groups on it, and of frames without addresses.
-    pub zone: u16,
-    /// For later use; zero.
-    pub reserved: u16,
-}
-
-impl LinkFacts {
-    /// Half-words a class takes in its table.
-    pub const HALF_WORDS: u32 = 4;
-
-    /// The class whose table entry is these bits.
-    #[inline(always)]
-    pub const fn from_bits(bits: u64) -> Self {
-        Self {
-            failsafes: bits as u16,
-            essentials_off: (bits >> 16) as u16,
-            zone: (bits >> 32) as u16,
-            reserved: (bits >> 48) as u16,
-        }
-    }
-
-    /// The table entry.
-    pub const fn half_words(self) -> [u16; Self::HALF_WORDS as usize] {
-        [
-            self.failsafes,
-            self.essentials_off,
-            self.zone,
-            self.reserved,
-        ]
-    }
-
-    /// Whether the protocol is turned off on the link.
-    #[inline(always)]
-    pub const fn is_off(self, essential: Essential) -> bool {
-        self.essentials_off & essential.bit() != 0
     }
 }
 

@@ -207,6 +207,16 @@ fn by_cell(ends: (ZoneId, ZoneId), cell: Cell) -> Dropped {
     Dropped::by_rule(ends, cell.slot(), cell.reason(), cell.is_quiet())
 }
 
+/// Whether a TCP segment in mid-stream may be the first that is seen of a
+/// connection between these zones.
+#[inline(always)]
+pub fn is_loose(tables: &impl Tables, from: ZoneId, to: Option<ZoneId>) -> bool {
+    match to {
+        Some(to) => lookup::pair(tables, from, to).is_loose(),
+        None => false,
+    }
+}
+
 /// Asks the policy; `target` is what [`target`] said. The judgement may be
 /// [`Judgement::is_deferred`].
 ///

@@ -259,6 +259,19 @@ pub fn opens_tcp(facts: &Facts) -> bool {
     facts.tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN) == TCP_SYN
 }
 
+/// Whether the packet is a TCP segment that opens nothing.
+#[inline(always)]
+pub fn is_mid_stream(facts: &Facts) -> bool {
+    facts.question.protocol() == protocol::TCP && !opens_tcp(facts)
+}
+
+/// Whether the packet is a TCP segment that answers one which opens a connection:
+/// only the responder sends it.
+#[inline(always)]
+pub fn answers_opening(facts: &Facts) -> bool {
+    facts.tcp_flags & (TCP_SYN | TCP_ACK) == TCP_SYN | TCP_ACK
+}
+
 #[inline(always)]
 fn is_echo_request(facts: &Facts) -> bool {
     facts.question.service >> 8

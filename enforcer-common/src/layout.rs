@@ -36,7 +36,7 @@ pub struct Layout {
     pub links_shift: u32,
     /// Link class by VLAN id: rows of 4096 half-words.
     pub vlans: u32,
-    /// What is known of each link class: [`crate::cell::LinkFacts`].
+    /// What is known of each link class: [`crate::link::LinkFacts`].
     pub link_classes: u32,
     /// Source zone by link class and address class: half-words.
     pub sources: u32,

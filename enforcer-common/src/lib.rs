@@ -30,6 +30,7 @@ pub mod fragment;
 pub mod idle;
 pub mod layout;
 pub mod limits;
+pub mod link;
 pub mod lookup;
 pub mod neighbour;
 pub mod packet;

@@ -1,9 +1,10 @@
 //! Look-ups in the tables of one policy: plain arrays, bounded loops.
 
 use crate::address::Addr;
-use crate::cell::{AddressClass, Cell, LinkFacts, Pair, Slot, SourceCell};
+use crate::cell::{AddressClass, Cell, Pair, Slot, SourceCell};
 use crate::layout::{HALF_WORDS, Layout, LinkEntry, MacEntry, TRIE_POINTER};
 use crate::limits::TRIE_LEVELS;
+use crate::link::LinkFacts;
 use crate::question::{Mac, Tags};
 use crate::terms::Terms;
 use crate::zone::ZoneId;

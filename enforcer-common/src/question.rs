@@ -141,6 +141,19 @@ impl Question {
         self.protocol as u8
     }
 
+    /// What the receiver of a TCP segment asked, if it is the initiator; `service`
+    /// is the port that the segment comes from.
+    #[inline(always)]
+    pub fn reversed(&self, place: Place, service: u16) -> Self {
+        Self {
+            place,
+            source: self.destination,
+            destination: self.source,
+            protocol: self.protocol,
+            service,
+        }
+    }
+
     /// What the initiator of a flow asked; where it leaves by a port of a bridge,
     /// the flow does not tell.
     #[inline(always)]

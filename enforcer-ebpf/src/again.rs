@@ -61,8 +61,9 @@ fn relocate(active: &Active, routes: &Fib, facts: &Facts, scratch: &mut FlowScra
     }
 }
 
+/// What the active policy says of the question in the scratch.
 #[inline(always)]
-fn verdict_on(
+pub fn verdict_on(
     active: &Active,
     routes: &Fib,
     scratch: &mut FlowScratch,

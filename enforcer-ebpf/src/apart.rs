@@ -14,7 +14,7 @@ use enforcer_common::event::Kind;
 
 use crate::hooks::{Buffer, Hooked, Ingress};
 use crate::maps::{Active, Scratch};
-use crate::{again, bridge, events, flows, fragments, reject, terms, unusual};
+use crate::{again, bridge, events, flows, fragments, loose, reject, terms, unusual};
 
 /// What such a function found.
 #[repr(transparent)]
@@ -33,6 +33,10 @@ impl Found {
     /// A judgement that asks for more than zones and service; it lies in the
     /// scratch.
     pub const TERMS: Self = Self(4);
+
+    /// A TCP segment in mid-stream of no known flow, between zones of which one is
+    /// loose.
+    pub const AMID: Self = Self(5);
 
     /// [`Found::PASS`] if something holds, else [`Found::DROP`].
     #[inline(always)]
@@ -120,8 +124,12 @@ macro_rules! apart {
 apart! {
     /// Looks at what is no whole datagram, and at errors about others.
     unusual: xdp_unusual, tc_unusual, unusual::look;
-    /// Asks the policy: [`Found::PASS`], [`Found::TERMS`] or [`Found::DROP`].
+    /// Asks the policy: [`Found::PASS`], [`Found::TERMS`], [`Found::DROP`] or
+    /// [`Found::AMID`].
     judge: xdp_judge, tc_judge, flows::judge;
+    /// Asks the policy whether a segment of which that was [`Found::AMID`] is an
+    /// answer: [`Found::PASS`], [`Found::TERMS`] or [`Found::DROP`].
+    answer: xdp_loose, tc_loose, loose::answer;
     /// Asks the policy about the stale flow; [`Found::PASS`] when it may go on.
     judge_again: xdp_judge_again, tc_judge_again, again::judge;
 }
@@ -202,7 +210,7 @@ extern "C" fn frame_without_ip(hook: u32) -> u32 {
 #[inline(never)]
 extern "C" fn open_flow(hook: u32) -> u32 {
     match resumed(hook) {
-        Some((active, scratch)) => Found::pass_if(flows::open(&active, scratch)).0,
+        Some((active, scratch)) => Found::pass_if(flows::open(&active, scratch, false)).0,
         None => Found::DROP.0,
     }
 }

@@ -43,7 +43,9 @@ pub struct FlowScratch {
     /// 1 when it has been judged again in this run.
     pub is_judged_again: u32,
     /// 1 when the packet in hand can belong to a flow.
-    has_flow: u32,
+    pub has_flow: u32,
+    /// What is to be done with a segment in mid-stream that answers nobody.
+    pub otherwise: Found,
 }
 
 /// What the flow table says of a packet.
@@ -131,6 +133,9 @@ pub fn pass(
     }
     if found == Found::NOTHING {
         found = packet.judge();
+        if found == Found::AMID {
+            found = packet.answer();
+        }
         if found == Found::TERMS {
             found = match is_known {
                 true => Found::PASS,
@@ -184,14 +189,30 @@ pub fn judge(active: &Active, packet: &impl Hooked, scratch: &mut Scratch) -> Fo
     let routes = packet.routes(scratch);
     let (question, ends) = (&scratch.facts.question, &scratch.ends);
     let target = decide::target(active, question, ends);
-    match decide::judge(active, &routes, question, ends, target) {
+    let judged = decide::judge(active, &routes, question, ends, target);
+    // What is translated was judged where it came in.
+    let is_judged = question.place.origin == Origin::TRANSLATED;
+    let is_amid = scratch.flow.has_flow != 0 && flow::is_mid_stream(&scratch.facts) && !is_judged;
+    match judged {
         Ok(judgement) => {
             if judgement.is_deferred() {
                 scratch.flow.has_flow = 0;
             }
             scratch.flow.judgement = judgement;
             let judgement = &scratch.flow.judgement;
-            if scratch.flow.has_flow != 0 && is_amid_nothing(active, &scratch.facts, judgement) {
+            let is_amid = is_amid && scratch.flow.has_flow != 0;
+            if is_amid && decide::is_loose(active, judgement.from, Some(judgement.to)) {
+                if judgement.cell.is_audit() {
+                    scratch.drop = judgement.dropped(DropReason::TCP_NO_FLOW);
+                    scratch.flow.otherwise = Found::TERMS;
+                    return Found::AMID;
+                }
+                if flow::answers_opening(&scratch.facts) {
+                    scratch.drop = judgement.dropped(DropReason::TCP_NO_FLOW);
+                    scratch.flow.otherwise = Found::DROP;
+                    return Found::AMID;
+                }
+            } else if is_amid && is_amid_nothing(active, judgement) {
                 scratch.drop = judgement.dropped(DropReason::TCP_NO_FLOW);
                 return Found::DROP;
             }
@@ -203,21 +224,20 @@ pub fn judge(active: &Active, packet: &impl Hooked, scratch: &mut Scratch) -> Fo
         }
         Err(drop) => {
             scratch.drop = drop;
+            if is_amid && decide::is_loose(active, scratch.drop.from, scratch.drop.to()) {
+                scratch.flow.otherwise = Found::DROP;
+                return Found::AMID;
+            }
             Found::DROP
         }
     }
 }
 
-/// Whether a packet that belongs to no flow is a TCP segment that opens none
-/// either, and may not be picked up. An audit lets it pass.
+/// Whether a TCP segment in mid-stream that belongs to no flow may not be picked
+/// up. An audit lets it pass.
 #[inline(always)]
-fn is_amid_nothing(active: &Active, facts: &Facts, judgement: &Judgement) -> bool {
-    let is_mid_stream = facts.question.protocol() == protocol::TCP && !flow::opens_tcp(facts);
-    let is_judged = facts.question.place.origin == Origin::TRANSLATED;
-    is_mid_stream
-        && !is_judged
-        && !judgement.cell.is_audit()
-        && ticks() >= active.control.pickup_until
+fn is_amid_nothing(active: &Active, judgement: &Judgement) -> bool {
+    !judgement.cell.is_audit() && ticks() >= active.control.pickup_until
 }
 
 /// Timer ticks since boot.
@@ -323,8 +343,11 @@ fn account(direction: &mut Direction, (facts, amount): (&Facts, &Amount), now: u
 
 /// Records the flow that the packet in the scratch opens, by the judgement there;
 /// false when there is no room.
+///
+/// If the packet is an answer, the initiator's place is that of the question in the
+/// scratch.
 #[inline(always)]
-pub fn open(active: &Active, scratch: &mut Scratch) -> bool {
+pub fn open(active: &Active, scratch: &mut Scratch, is_answer: bool) -> bool {
     let judgement = scratch.flow.judgement;
     let drop = &mut scratch.drop;
     let (facts, amount) = (&scratch.facts, &scratch.amount);
@@ -336,7 +359,18 @@ pub fn open(active: &Active, scratch: &mut Scratch) -> bool {
         last_seen: now,
         tcp_flags: facts.tcp_flags.into(),
     };
-    let place = &facts.question.place;
+    let silent = Direction {
+        packets: 0,
+        bytes: 0,
+        last_seen: now,
+        tcp_flags: 0,
+    };
+    let (place, flags, initiator, responder) = if is_answer {
+        let flags = Flow::INITIATOR_IS_LOW - (scratch.entry.flags & Flow::INITIATOR_IS_LOW);
+        (&scratch.question.place, flags, silent, first)
+    } else {
+        (&facts.question.place, scratch.entry.flags, first, silent)
+    };
     scratch.entry = Flow {
         generation: active.layout().generation,
         cell: judgement.cell,
@@ -345,18 +379,13 @@ pub fn open(active: &Active, scratch: &mut Scratch) -> bool {
         ifindex: place.ifindex,
         outer_tag: place.tags.outer,
         inner_tag: place.tags.inner,
-        flags: scratch.entry.flags,
+        flags,
         origin: place.origin.0 as u8,
         reserved: [0; 5],
         created: now,
-        initiator: first,
+        initiator,
         mac: place.mac,
-        responder: Direction {
-            packets: 0,
-            bytes: 0,
-            last_seen: now,
-            tcp_flags: 0,
-        },
+        responder,
     };
     if FLOWS_NEW
         .insert(&scratch.key, &scratch.entry, BPF_ANY.into())

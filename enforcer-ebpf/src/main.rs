@@ -25,6 +25,7 @@ mod events;
 mod flows;
 mod fragments;
 mod hooks;
+mod loose;
 mod maps;
 mod reject;
 mod related;

@@ -1,7 +1,8 @@
 //! What is known of each link: source zones by address, and what does not depend
 //! on the address.
 
-use enforcer_common::cell::{LinkFacts, SourceCell};
+use enforcer_common::cell::SourceCell;
+use enforcer_common::link::LinkFacts;
 use enforcer_common::zone::ZoneId;
 
 use super::claims::{Claim, Claims};

@@ -17,7 +17,7 @@ use super::numbering::Numbering;
 use super::services::Services;
 use super::size::{MAX_BLOCKS, room_for};
 use super::sources::Sources;
-use crate::policy::model::{Mode, ZoneRef};
+use crate::policy::model::{Mode, State, ZoneRef};
 use crate::policy::{Findings, Policy};
 
 /// The tables `pairs` and `rows`.
@@ -57,6 +57,7 @@ impl Rows {
         for (from_id, from) in &zones {
             for (to_id, to) in &zones {
                 let between = Between {
+                    is_loose: is_loose(policy, *from, *to),
                     mode: modes::of_pair(policy, *from, *to),
                     are_zones: policy.home(*from) != policy.home(*to)
                         && ![*from, *to].contains(&ZoneRef::SelfZone),
@@ -109,12 +110,22 @@ fn by_id(policy: &Policy, numbering: &Numbering) -> Vec<(ZoneId, ZoneRef)> {
     all
 }
 
+/// Whether one of two zones is loose. The router itself sees both directions.
+fn is_loose(policy: &Policy, from: ZoneRef, to: ZoneRef) -> bool {
+    let loose =
+        |zone| matches!(zone, ZoneRef::Zone(index) if policy.zones[index].state == State::Loose);
+    let has_router = [from, to].contains(&ZoneRef::SelfZone);
+    !has_router && (loose(from) || loose(to))
+}
+
 /// What matters of a pair of zones beside the conduits that cover it.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 struct Between {
     mode: PairMode,
     /// Both are zones, but not the same, and no members of the same.
     are_zones: bool,
+    /// Of one of them TCP segments in mid-stream may be the first that are seen.
+    is_loose: bool,
 }
 
 /// What decides of ICMP errors about no flow, where `default` decides of the rest.
@@ -218,13 +229,21 @@ impl<'s> Table<'s> {
             let (from, to) = (index / zone_ids, index % zone_ids);
             let stateless = flows.are_impossible(ZoneId(from as u16), ZoneId(to as u16));
             let pair = Pair::new(*row as u32, stateless);
-            let Between { mode, are_zones } = betweens[index];
+            let Between {
+                mode,
+                are_zones,
+                is_loose,
+            } = betweens[index];
             let are_members = [from, to]
                 .iter()
                 .all(|id| *id >= usize::from(ZoneId::FIRST));
             let is_joined =
                 are_members && !are_zones || by_row[*row] || by_row[pairs[to * zone_ids + from]];
             let pair = if is_joined { pair.joined() } else { pair };
+            let pair = match is_loose {
+                true => pair.loose(),
+                false => pair,
+            };
             let pair = match mode {
                 Some(Mode::Enforce) => pair.enforced(),
                 _ => pair,

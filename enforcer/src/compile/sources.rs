@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use enforcer_common::cell::{AddressClass, LinkFacts, SourceCell};
+use enforcer_common::cell::{AddressClass, SourceCell};
 use enforcer_common::layout::{HALF_WORDS, LinkEntry};
+use enforcer_common::link::LinkFacts;
 use enforcer_common::zone::ZoneId;
 
 use super::addresses::{Addresses, Signature};

@@ -1,8 +1,9 @@
 //! All tables of a policy, one after the other.
 
-use enforcer_common::cell::{AddressClass, LinkFacts};
+use enforcer_common::cell::AddressClass;
 use enforcer_common::idle::Idle;
 use enforcer_common::layout::{Block, Layout, LinkEntry};
+use enforcer_common::link::LinkFacts;
 use ipnet::IpNet;
 
 use super::addresses::Addresses;

@@ -7,7 +7,7 @@ use super::device::DeviceAst;
 use super::essential::Essential;
 use super::limits::Limits;
 use super::mac::Mac;
-use super::model::{Action, Hook, Mode, Vlan};
+use super::model::{Action, Hook, Mode, State, Vlan};
 use super::names::{ConduitId, InterfaceName};
 use super::rate::Rate;
 use super::service::{Literal, Service};
@@ -50,6 +50,7 @@ pub struct Zone<'n> {
     pub intra_zone: Option<Action>,
     pub mode: Option<Mode>,
     pub essential_off: Vec<Essential>,
+    pub state: Option<State>,
 }
 
 /// One `match` entry.

@@ -78,6 +78,7 @@ impl<'n> Resolver<'n, '_> {
             intra_zone: zone.intra_zone,
             mode: zone.mode,
             essential_off: zone.essential_off.clone(),
+            state: zone.state,
             span: device.name.span,
         })
     }

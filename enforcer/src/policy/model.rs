@@ -56,6 +56,16 @@ pub enum Mode {
     Audit,
 }
 
+/// Which packets of a connection the router must have seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// Its first one.
+    #[default]
+    Strict,
+    /// Any: routes are asymmetric, and others come and go elsewhere.
+    Loose,
+}
+
 /// Where the ingress program of an interface is attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Hook {
@@ -88,6 +98,9 @@ pub struct Zone {
     pub mode: Option<Mode>,
     /// Essential protocols that do not pass where the zone is bound.
     pub essential_off: BTreeSet<Essential>,
+    /// What becomes of TCP segments in mid-stream that belong to no known flow, on
+    /// the way from or to the zone.
+    pub state: State,
     /// Where the name is written.
     pub span: Span,
 }

@@ -246,6 +246,7 @@ mod tests {
             intra_zone: Action::Allow,
             mode: None,
             essential_off: std::collections::BTreeSet::new(),
+            state: Default::default(),
             span: Span::default(),
         }
     }

@@ -48,6 +48,7 @@ const ZONE: Section = Section {
         "intra_zone",
         "mode",
         "essential_off",
+        "state",
     ],
     may_be_null: true,
 };
@@ -182,11 +183,13 @@ impl Reader {
             intra_zone: None,
             mode: None,
             essential_off: Vec::new(),
+            state: None,
         };
         let Some(fields) = self.fields(node, &ZONE) else {
             return zone;
         };
         zone.mode = self.mode(&fields);
+        zone.state = self.state(&fields);
         zone.intra_zone = self.allow_or_drop(&fields, "intra_zone");
         if let Some(node) = fields.get("essential_off") {
             let found = self.values(node, "essential_off", Self::essential);

@@ -19,7 +19,6 @@ const LATER: &[&str] = &[
     "fastpath",
     "forwards",
     "include",
-    "state",
     "tests",
     "when",
 ];

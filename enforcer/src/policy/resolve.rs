@@ -116,6 +116,7 @@ impl<'n> Resolver<'n, '_> {
                 intra_zone: zone.intra_zone.or(default).unwrap_or(Action::Allow),
                 mode: zone.mode,
                 essential_off: zone.essential_off.iter().copied().collect(),
+                state: zone.state.unwrap_or_default(),
                 span,
             }),
             Err(error) => {

@@ -9,7 +9,7 @@ use super::diagnostic::DiagnosticKind;
 use super::essential::Essential;
 use super::kind::NameOf;
 use super::mac::Mac;
-use super::model::{Action, Hook, Mode, Vlan};
+use super::model::{Action, Hook, Mode, State, Vlan};
 use super::names::{ConduitId, InterfaceName};
 use super::read::{Choice, Fields, Reader, shown};
 use super::service;
@@ -42,6 +42,12 @@ const LOG: Choice = Choice {
     allowed: &["true", "false"],
     later: &[],
 };
+const STATE: Choice = Choice {
+    key: "state",
+    expected: "`strict` or `loose`",
+    allowed: &["strict", "loose"],
+    later: &[],
+};
 const ESSENTIAL: Choice = Choice {
     key: "essential_off",
     expected: "the name of an essential protocol such as `ra`",
@@ -62,6 +68,15 @@ impl Reader {
         Some(match word {
             "audit" => Mode::Audit,
             _ => Mode::Enforce,
+        })
+    }
+
+    /// The `state` of a zone.
+    pub(super) fn state(&mut self, fields: &Fields<'_>) -> Option<State> {
+        let word = self.choice(fields.get("state")?, STATE)?;
+        Some(match word {
+            "loose" => State::Loose,
+            _ => State::Strict,
         })
     }
 

@@ -6,16 +6,15 @@ use enforcer::policy::Policy;
 use enforcer_common::address::Addr;
 use enforcer_common::bridge;
 use enforcer_common::cell::Slot;
-use enforcer_common::decide::{self, Dropped, Routes};
+use enforcer_common::decide::{self, Dropped, Ends, Routes};
 use enforcer_common::essential::Essential;
 use enforcer_common::flow;
 use enforcer_common::lookup;
 use enforcer_common::neighbour;
 use enforcer_common::packet::Bytes;
 use enforcer_common::parse::{self, Facts, Payload};
-use enforcer_common::question::{Origin, Place, Question, Tags};
+use enforcer_common::question::{Mac, Origin, Place, Question, Tags};
 use enforcer_common::verdict::DropReason;
-use enforcer_common::wire::protocol;
 use enforcer_common::zone::ZoneId;
 
 use crate::compare::{Counter, Counters, Datapath};
@@ -110,17 +109,60 @@ impl<'w> InProcess<'w> {
             return Ok(slot.into());
         }
         let target = decide::target(&self.image, question, &ends);
-        let judgement = decide::judge(&self.image, self, question, &ends, target)?;
-        let is_audited = judgement.cell.is_audit();
+        let judged = decide::judge(&self.image, self, question, &ends, target);
         let is_copy = question.place.is_bridged() && ends.is_to_group();
-        let is_mid_stream = question.protocol() == protocol::TCP && !flow::opens_tcp(&facts);
-        if is_mid_stream && !is_copy && !is_audited {
+        let mut may_open = !flow::is_mid_stream(&facts) || is_copy;
+        if !may_open {
+            let (from, to) = match &judged {
+                Ok(judgement) => (judgement.from, Some(judgement.to)),
+                Err(dropped) => (dropped.from, dropped.to()),
+            };
+            if decide::is_loose(&self.image, from, to) {
+                let is_meant = judged.is_ok_and(|judgement| !judgement.cell.is_audit());
+                may_open = is_meant && !flow::answers_opening(&facts);
+                if !may_open && let Some(slot) = self.answer(&facts, &ends, to) {
+                    return Ok(slot.into());
+                }
+            }
+        }
+        let judgement = judged?;
+        let is_audited = judgement.cell.is_audit();
+        if !may_open && !is_audited {
             return Err(judgement.dropped(DropReason::TCP_NO_FLOW));
         }
         Ok(Passed {
             slot: judgement.cell.slot(),
             audited: is_audited.then_some((judgement.from, judgement.to)),
         })
+    }
+
+    /// What lets a segment pass as an answer, whose receiver is in the zone `to`.
+    fn answer(&self, facts: &Facts, ends: &Ends, to: Option<ZoneId>) -> Option<Slot> {
+        if facts.question.place.is_bridged() {
+            return None;
+        }
+        let mut place = Place {
+            origin: Origin::WIRE,
+            mac: Mac::NONE,
+            ..facts.question.place
+        };
+        if facts.question.place.origin == Origin::WIRE {
+            let decide::Route::Via(ifindex) = decide::route(&self.image, self, &facts.question)
+            else {
+                return None;
+            };
+            (place.ifindex, place.tags) = (ifindex, Tags::default());
+        }
+        let question = facts.question.reversed(place, facts.source_port);
+        let theirs = decide::ends(&self.image, &question);
+        let judgement = decide::decide(&self.image, self, &question, &theirs).ok()?;
+        let source = &ends.source;
+        let is_of_any_mac = facts.question.place.origin == Origin::WIRE
+            && judgement.to == decide::zone_of_any_mac(&self.image, source);
+        let is_meant = !judgement.cell.is_audit()
+            && Some(judgement.from) == to
+            && (judgement.to == source.zone.zone() || is_of_any_mac);
+        is_meant.then_some(judgement.cell.slot())
     }
 
     fn admit_frame(&self, facts: &Facts, essential: Essential) -> Result<Passed, Dropped> {

@@ -31,6 +31,7 @@ mod hooks;
 mod icmp_errors;
 mod killed;
 mod limits;
+mod loose;
 mod macs;
 mod masquerade;
 mod memory;

@@ -73,6 +73,8 @@ struct Parts {
     has_macs: bool,
     /// Whether zones turn essential protocols off.
     turns_off: bool,
+    /// Whether zones are loose.
+    has_loose: bool,
     /// The names of devices, and whether they have addresses.
     devices: Vec<(&'static str, bool)>,
 }
@@ -200,6 +202,7 @@ impl Parts {
             claims: BTreeMap::new(),
             has_macs: rng.percent(40),
             turns_off: rng.percent(30),
+            has_loose: rng.percent(50),
             devices: Vec::new(),
         }
     }
@@ -218,6 +221,9 @@ impl Parts {
             true => format!(", intra_zone: {}{}", action(rng), mode(rng)),
             false => mode(rng).to_owned(),
         };
+        if self.has_loose && rng.percent(60) {
+            rest.push_str(", state: loose");
+        }
         if self.turns_off {
             rest.push_str(&terms::essential_off(rng));
         }

@@ -125,6 +125,20 @@ impl History {
         self.flows.insert(key, flow);
     }
 
+    /// Records the flow that a packet answers whose opening was not seen.
+    pub fn answered(
+        &mut self,
+        packet: &Opening,
+        opening: Opening,
+        (from, to): (ZoneRef, ZoneRef),
+        verdict: &Verdict,
+    ) {
+        self.open(opening, from, to, verdict);
+        if let Some(flow) = self.flow(packet) {
+            flow.flags = [0, packet.content.tcp_flags()];
+        }
+    }
+
     /// What the present policy says of the flow that a packet belongs to.
     pub fn renew(&mut self, packet: &Opening, from: ZoneRef, to: ZoneRef, verdict: &Verdict) {
         let generation = self.generation;
@@ -231,6 +245,29 @@ impl Opening {
         Some((protocol, source.min(destination), source.max(destination)))
     }
 
+    /// The same TCP ports and addresses from the other side, which is somebody
+    /// behind an interface.
+    pub fn reversed(&self) -> Option<Self> {
+        let Transport::Tcp { ports, flags } = self.content.transport else {
+            return None;
+        };
+        let ports = Ports {
+            source: ports.destination,
+            destination: ports.source,
+        };
+        Some(Self {
+            mac: [0; 6],
+            origin: Origin::Wire,
+            source: self.destination,
+            destination: self.source,
+            content: Content {
+                transport: Transport::Tcp { ports, flags },
+                ..self.content
+            },
+            ..*self
+        })
+    }
+
     /// What is asked when the flow is judged again: an echo is a request then,
     /// with the code that a request has (RFC 792).
     pub fn asked_again(&self) -> Self {
@@ -248,6 +285,11 @@ impl Opening {
 }
 
 impl Content {
+    /// SYN with ACK.
+    pub fn answers_opening(&self) -> bool {
+        self.tcp_flags() & 0x12 == 0x12
+    }
+
     /// SYN without ACK, RST and FIN.
     pub fn opens_tcp(&self) -> bool {
         const FIN_SYN_RST_ACK: u8 = 0x17;

@@ -1,14 +1,64 @@
 //! Packets that other packets decide about: of known flows, about them, and of
 //! datagrams in pieces.
 
-use enforcer::policy::model::ZoneRef;
+use enforcer::policy::model::{State, ZoneRef};
 
-use super::flows::{History, Opening, Side};
+use super::flows::{History, Opening, Origin, Side};
+use super::packet::Vlan;
 use super::quote::Quote;
 use super::zones::{Link, Refused};
 use super::{Allowed, Expected, Router, pass};
+use crate::world::Route;
 
 impl Router<'_> {
+    /// The verdict on a TCP segment in mid-stream as an answer to a connection of
+    /// which nothing was seen, where a zone is loose and its receiver may open one.
+    pub(super) fn answer(
+        &self,
+        packet: &Opening,
+        from: ZoneRef,
+        asked: &Result<Allowed, Expected>,
+        history: &mut History,
+    ) -> Option<Expected> {
+        let to = match asked {
+            Ok(allowed) => allowed.to,
+            Err(Expected::Drop { to, .. }) => self.zone(to.as_ref()?),
+            Err(_) => return None,
+        };
+        if packet.exit.is_some() || !self.is_loose(from, to) {
+            return None;
+        }
+        let mut opening = packet.reversed()?;
+        if packet.origin == Origin::Wire {
+            let (source, destination) = (packet.source, packet.destination);
+            let Route::Out(ifindex) = self.world.route(source, destination) else {
+                return None;
+            };
+            (opening.ifindex, opening.vlan) = (ifindex, Vlan::default());
+        }
+        let zone = self.source(&opening).ok().filter(|zone| *zone == to)?;
+        let allowed = self.ask(&opening, zone).ok()?;
+        let of_any_mac = || {
+            let link = Link {
+                mac: None,
+                ..self.link(packet)
+            };
+            packet.origin == Origin::Wire && self.source_on(link, packet) == Ok(allowed.to)
+        };
+        if allowed.verdict.is_audited || allowed.to != from && !of_any_mac() {
+            return None;
+        }
+        history.answered(packet, opening, (zone, allowed.to), &allowed.verdict);
+        Some(pass(&allowed.verdict.counted))
+    }
+
+    /// Whether one of two zones is loose, and neither the router.
+    pub(super) fn is_loose(&self, from: ZoneRef, to: ZoneRef) -> bool {
+        let zones = [from, to];
+        let loose = |zone: &ZoneRef| matches!(zone, ZoneRef::Zone(index) if self.policy.zones[*index].state == State::Loose);
+        zones.iter().any(loose) && !zones.contains(&ZoneRef::SelfZone)
+    }
+
     /// The verdict on a packet that belongs to a flow, if it does.
     pub(super) fn known_flow(
         &self,

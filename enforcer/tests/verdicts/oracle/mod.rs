@@ -216,14 +216,24 @@ impl Router<'_> {
 
     /// Judges a packet that belongs to no flow, and records the flow it opens.
     fn open(&self, packet: &Opening, from: ZoneRef, history: &mut History) -> Expected {
-        let allowed = match self.ask(packet, from) {
+        let is_tcp =
+            matches!(packet.content.transport, Transport::Tcp { .. }) && !self.is_copy(packet);
+        let is_amid = is_tcp && !packet.content.opens_tcp();
+        let asked = self.ask(packet, from);
+        let may_open = matches!(&asked, Ok(allowed) if self.is_loose(from, allowed.to)
+            && !allowed.verdict.is_audited && !packet.content.answers_opening());
+        if is_amid
+            && !may_open
+            && let Some(answer) = self.answer(packet, from, &asked, history)
+        {
+            return answer;
+        }
+        let allowed = match asked {
             Ok(allowed) => allowed,
             Err(drop) => return drop,
         };
         let Allowed { from, to, verdict } = &allowed;
-        let is_tcp =
-            matches!(packet.content.transport, Transport::Tcp { .. }) && !self.is_copy(packet);
-        if is_tcp && !packet.content.opens_tcp() && !verdict.is_audited {
+        if is_amid && !may_open && !verdict.is_audited {
             return self.dropped("tcp-no-flow", *from, Some(*to));
         }
         let expected = self.meet(&allowed, packet, true, history);
