@@ -194,7 +194,7 @@ fn joined(tables: &impl Tables, ends: &Ends, to: ZoneId) -> Target {
 #[inline(always)]
 pub fn hopeless(tables: &impl Tables, question: &Question, ends: &Ends) -> Option<Dropped> {
     let Target { to, pair } = target(tables, question, ends)?;
-    if !pair.is_stateless() || question.place.is_bridged() {
+    if !pair.is_stateless() || !question.place.is_from_wire() {
         return None;
     }
     let class = lookup::port_class(tables, question.protocol, question.service);

@@ -2,7 +2,7 @@
 
 /// Version of the map layout; part of the pin path, so that programs and
 /// commands of different layouts never share maps.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// Most zones of one policy, `self` and `unknown` not counted.
 pub const ZONES: usize = 1000;

@@ -52,9 +52,7 @@ impl Place {
     pub const fn is_from_wire(&self) -> bool {
         self.origin.0 == Origin::WIRE.0 && !self.is_bridged()
     }
-}
 
-impl Place {
     /// Writes the zone of a translated source down.
     #[inline(always)]
     pub fn translated(&mut self, zone: ZoneId) {

@@ -157,9 +157,9 @@ pub fn pass(
 pub fn follow(active: &Active, scratch: &mut Scratch) -> Found {
     let target = decide::target(active, &scratch.facts.question, &scratch.ends);
     let facts = &scratch.facts;
-    // Between ports a hardware address may make a zone of who asked.
+    // Of what leaves or is bridged, the pair does not tell whether there is a flow.
     let is_stateless = matches!(target, Some(target) if target.pair.is_stateless())
-        && !facts.question.place.is_bridged();
+        && facts.question.place.is_from_wire();
     let has_flow =
         facts.is_tracked() && !is_stateless && !bridge::is_copy(facts, scratch.ends.is_to_group());
     scratch.flow.has_flow = has_flow.into();

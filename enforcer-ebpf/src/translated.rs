@@ -86,7 +86,6 @@ fn is_translated(active: &Active, packet: &Buffer) -> bool {
     let Some(source) = parse::source(packet, &link) else {
         return false;
     };
-    let AddressClass { destination, .. } =
-        lookup::address_class(active, lookup::address(active, &source));
-    destination == ZoneId::SELF.0
+    let class = lookup::address_class(active, lookup::address(active, &source));
+    class.destination == ZoneId::SELF.0 && class.flags & AddressClass::GROUP == 0
 }

@@ -1,8 +1,8 @@
 //! Where everything is pinned.
 //!
 //! ```text
-//! <folder>/v2-3/…             maps and programs of set 3, map layout 2
-//! <folder>/drop_counters      → v2-3/drop_counters, and so on: stable names
+//! <folder>/v3-3/…             maps and programs of set 3, map layout 3
+//! <folder>/drop_counters      → v3-3/drop_counters, and so on: stable names
 //! <folder>/links/xdp-7        what attaches the XDP program to interface 7
 //! ```
 //!
@@ -337,7 +337,7 @@ mod tests {
         let control = pins.folder().join("control");
         symlink("v1-7/control", &control).unwrap();
         assert_eq!(pins.older_layout().unwrap(), Some(1));
-        for (set, is_own) in [("v1-7", false), ("v2-1", true), ("v2-9", true)] {
+        for (set, is_own) in [("v1-7", false), ("v3-1", true), ("v3-9", true)] {
             fs::create_dir(pins.folder().join(set)).unwrap();
             assert_eq!(set_of(set).unwrap().0 == LAYOUT_VERSION, is_own);
         }

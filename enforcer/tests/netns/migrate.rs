@@ -54,7 +54,7 @@ fn an_older_layout_is_moved_out_of_while_every_packet_is_judged() {
     let arrived = forbidden.recv_from(&mut [0; 8]);
     assert!(arrived.is_err(), "{arrived:?}");
     assert!(before.iter().all(|old| !net.xdp_programs().contains(old)));
-    assert_eq!(sets(&net), ["v2-1"]);
+    assert_eq!(sets(&net), ["v3-1"]);
     assert_eq!(net.enforcer.status().unwrap()["generation"], 2);
     net.expect(&[
         ("office", "plant", Tcp(443), PASSES),
@@ -83,7 +83,7 @@ fn a_move_that_cannot_be_made_leaves_the_old_programs_in_force() {
 
     router.run(move || fs::rename(away, state).unwrap());
     net.apply(&policy(&CONDUITS));
-    assert_eq!(sets(&net), ["v2-1"]);
+    assert_eq!(sets(&net), ["v3-1"]);
 }
 
 #[test]

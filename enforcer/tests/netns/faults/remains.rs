@@ -74,7 +74,7 @@ fn walk(folder: &Path, found: &mut Remains) {
 /// The text without numbers that grow from apply to apply.
 fn plain(text: &str) -> String {
     let mut plain = text.to_owned();
-    for before in ["/v2-", " -> v2-", "/policy-", "/since -> "] {
+    for before in ["/v3-", " -> v3-", "/policy-", "/since -> "] {
         let Some(at) = plain.find(before) else {
             continue;
         };

@@ -49,7 +49,7 @@ impl Router<'_> {
                     || is_link_local(destination)
             }
             Origin::Router => true,
-            Origin::Unguarded => false,
+            Origin::Unguarded | Origin::Translated => false,
         };
         let name = self.neighbourly_name(packet, datagram);
         name.filter(|_| is_local)

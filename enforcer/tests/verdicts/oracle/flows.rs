@@ -67,6 +67,8 @@ pub enum Origin {
     Router,
     /// A station that nobody has judged; its packet leaves.
     Unguarded,
+    /// A station that was judged where its packet came in; it leaves with another source.
+    Translated,
 }
 
 /// Which side of a flow a packet is from.

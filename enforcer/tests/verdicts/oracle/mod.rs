@@ -12,6 +12,7 @@ pub mod neighbours;
 pub mod packet;
 pub mod quote;
 pub mod rules;
+mod translated;
 pub mod zones;
 
 use enforcer::policy::Policy;
@@ -24,8 +25,9 @@ pub use flows::History;
 use flows::{Opening, Origin};
 use packet::{Datagram, Payload, Transport};
 use rules::{Terms, Verdict};
+use translated::{Leaving, leaving};
 use zones::{
-    Link, Refused, is_enforced, is_group, is_link_local, source_zone, zone_behind, zone_by_address,
+    Link, Refused, is_group, is_link_local, source_zone, zone_behind, zone_by_address,
     zone_by_route,
 };
 
@@ -65,17 +67,20 @@ pub fn judge(
     history: &mut History,
 ) -> Expected {
     let router = Router { policy, world };
-    if let Way::Out(_, Some(ingress)) = way
-        && is_enforced(policy, world, ingress)
-    {
+    let leaving = leaving(policy, world, frame, way);
+    if leaving == Leaving::Judged {
         return Expected::Unjudged;
     }
-    let expected = router.judge(frame, way, history);
+    let expected = router.judge(frame, (way, leaving), history);
     let Expected::Drop {
         reason, from, to, ..
     } = &expected
     else {
-        return expected;
+        return match leaving {
+            // It was counted where it came in.
+            Leaving::Translated => Expected::Unjudged,
+            _ => expected,
+        };
     };
     let ends = [Some(from), to.as_ref()].map(|name| Some(router.zone(name?)));
     match modes::lets_pass(policy, reason, ends) {
@@ -103,7 +108,12 @@ struct Allowed {
 
 impl Router<'_> {
     /// The verdict, as if the policy as a whole were no audit.
-    fn judge(&self, frame: &[u8], way: Way, history: &mut History) -> Expected {
+    fn judge(
+        &self,
+        frame: &[u8],
+        (way, leaving): (Way, Leaving),
+        history: &mut History,
+    ) -> Expected {
         let router = self;
         let frame = match packet::read(frame) {
             Ok(frame) => frame,
@@ -132,6 +142,9 @@ impl Router<'_> {
             Payload::Ip(datagram) => datagram,
         };
         let mut packet = Opening::new(way, (frame.vlan, frame.mac), &datagram);
+        if leaving == Leaving::Translated {
+            packet.origin = Origin::Translated;
+        }
         if let Err(reason) = history.datagrams.follow(&mut packet, datagram.part) {
             return router.unfollowed(&packet, reason);
         }
@@ -192,6 +205,10 @@ impl Router<'_> {
         if verdict.is_audited {
             return audited(&verdict.counted);
         }
+        if packet.origin == Origin::Translated {
+            // It has met them where it came in.
+            return pass(&verdict.counted);
+        }
         let Some(Terms {
             id,
             rate: Some(rate),
@@ -218,7 +235,8 @@ impl Router<'_> {
     fn open(&self, packet: &Opening, from: ZoneRef, history: &mut History) -> Expected {
         let is_tcp =
             matches!(packet.content.transport, Transport::Tcp { .. }) && !self.is_copy(packet);
-        let is_amid = is_tcp && !packet.content.opens_tcp();
+        let was_judged = packet.origin == Origin::Translated;
+        let is_amid = is_tcp && !packet.content.opens_tcp() && !was_judged;
         let asked = self.ask(packet, from);
         let may_open = matches!(&asked, Ok(allowed) if self.is_loose(from, allowed.to)
             && !allowed.verdict.is_audited && !packet.content.answers_opening());
@@ -284,7 +302,8 @@ impl Router<'_> {
         match packet.origin {
             Origin::Wire => source_zone(self.policy, self.world, link, packet.source),
             Origin::Router => Ok(ZoneRef::SelfZone),
-            Origin::Unguarded => Ok(ZoneRef::Unknown),
+            // Nothing hands a zone over to a test-run.
+            Origin::Unguarded | Origin::Translated => Ok(ZoneRef::Unknown),
         }
     }
 
