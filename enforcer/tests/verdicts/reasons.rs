@@ -152,7 +152,13 @@ fn frames(reason: DropReason) -> Frames {
             first.fragment = 0x2000;
             vec![(LAN, first.bytes()), (LAN, piece(1, 16).bytes())]
         }
-        DropReason::ESSENTIAL_OFF => raw(WAN, [ethernet(&[], 0x0806), frames::arp()].concat()),
+        DropReason::ESSENTIAL_OFF => {
+            // Asked for by nobody in particular, as a probe is (RFC 5227).
+            let mut probe = frames::arp();
+            probe[8..14].copy_from_slice(&[2, 0, 0, 0, 0, 9]);
+            probe[14..18].fill(0);
+            raw(WAN, [ethernet(&[], 0x0806), probe].concat())
+        }
         DropReason::BINDING_VIOLATED => one(PLANT, from("10.0.1.40", plain())),
         _ => Vec::new(),
     }
