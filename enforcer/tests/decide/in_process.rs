@@ -19,7 +19,7 @@ use enforcer_common::zone::ZoneId;
 
 use crate::compare::{Counter, Counters, Datapath};
 use crate::compiled::images;
-use crate::crossing::Way;
+use crate::crossing::{Crossing, Way};
 use crate::world::{Route, World};
 
 /// Compiled policies that follow each other, and what they have counted.
@@ -165,6 +165,17 @@ impl<'w> InProcess<'w> {
         is_meant.then_some(judgement.cell.slot())
     }
 
+    fn is_from_router(&self, frame: &[u8]) -> bool {
+        let packet = Bytes::new(frame);
+        let Ok(link) = parse::link_layer(&packet) else {
+            return false;
+        };
+        parse::source(&packet, &link).is_some_and(|source| {
+            let class = lookup::address(&self.image, &source);
+            lookup::address_class(&self.image, class).destination == ZoneId::SELF.0
+        })
+    }
+
     fn admit_frame(&self, facts: &Facts, essential: Essential) -> Result<Passed, Dropped> {
         decide::admit_frame(&self.image, &facts.question.place, essential).map(Passed::from)
     }
@@ -213,6 +224,12 @@ impl Datapath for InProcess<'_> {
             *self.counters.entry(counter).or_default() += 1;
         }
         passes
+    }
+
+    /// All but what has got another source since it came in: the flow that it goes
+    /// on with began at another hook.
+    fn takes(&self, packet: &Crossing) -> bool {
+        !matches!(packet.way, Way::Out(_, Some(_))) || !self.is_from_router(packet.frame())
     }
 
     fn counters(&mut self) -> Counters {
