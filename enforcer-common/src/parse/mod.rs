@@ -254,6 +254,9 @@ pub fn payload(
             return Err(DropReason::BAD_FRAGMENT);
         }
         if facts.flags == Facts::LATER {
+            // Not that of the packet before; the first one lends its own.
+            facts.question.protocol = rest.protocol.into();
+            facts.question.service = 0;
             return Ok(Payload::Ip);
         }
     }
