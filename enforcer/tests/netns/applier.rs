@@ -91,14 +91,17 @@ impl Applier {
 }
 
 impl Resident {
-    /// Fails if there is more than this.
-    ///
     /// Allocators round, and threads come and go; it takes no more than that.
-    pub fn expect(self, applies: usize, now: Self) {
-        const ROUNDING: u64 = 256 << 10;
+    pub const ROUNDING: u64 = 256 << 10;
+    /// Where programs are loaded each time, by a thread for each of them with an
+    /// arena of its own.
+    pub const LOADING: u64 = 4 << 20;
+
+    /// Fails if there is more than this and some `room`.
+    pub fn expect(self, applies: usize, (now, room): (Self, u64)) {
         let most = Self {
-            bytes: self.bytes + ROUNDING,
-            anonymous_bytes: self.anonymous_bytes + ROUNDING,
+            bytes: self.bytes + room,
+            anonymous_bytes: self.anonymous_bytes + room,
         };
         assert_eq!(
             now.max(most),

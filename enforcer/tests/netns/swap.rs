@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use xtask::lab::Family;
 
-use crate::applier::Applier;
+use crate::applier::{Applier, Resident};
 use crate::footprint::Footprint;
 use crate::network::{Net, large, policy};
 use crate::numbered::{Account, Numbered, Pace, Way};
@@ -63,7 +63,7 @@ fn a_thousand_applies_lose_no_allowed_packet_and_pass_no_denied_one() {
     let last = applier.most_resident(files.variants().take(APPLIES / 10));
 
     before.expect(&net);
-    first.expect(between.len(), last);
+    first.expect(between.len(), (last, Resident::ROUNDING));
     assert_eq!(applier.descriptors(), open, "an apply leaves none open");
     traffic.finish(&net);
 }
@@ -91,7 +91,7 @@ fn growing_and_shrinking_again_and_again_loses_no_packet_and_no_memory() {
     }
 
     let last = applier.most_resident(both().take(6));
-    first.expect(2 * ROUNDS, last);
+    first.expect(2 * ROUNDS, (last, Resident::LOADING));
     traffic.finish(&net);
 }
 

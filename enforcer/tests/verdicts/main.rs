@@ -56,7 +56,7 @@ fn captured_packets_get_the_verdict_of_the_policy() {
 fn frames_between_ports_get_the_verdict_of_the_policy() {
     let world = World::bridged();
     namespace::within(&world.clone(), move || {
-        let (scale, mut tally) = (Scale::new(60, 300), Tally::new());
+        let (scale, mut tally) = (Scale::new(120, 300), Tally::new());
         for case in scale.cases(&world) {
             let case = case.between_ports(&world);
             let open = |policies: &[&_]| Kernel::new(policies, &world, Hook::Tc);

@@ -128,7 +128,8 @@ fn unplug(net: &Net, daemon: &mut Daemon) {
 fn is_whole(line: &str) -> bool {
     let lacks = ["missing", "NOT enforced"];
     let names_all = line.contains("every interface of the policy is there")
-        || line.contains("is enforced on") && line.contains(LOST.1);
+        || line.contains("is enforced on") && line.contains(LOST.1)
+        || line.contains("programs attached to") && line.contains(LOST.1);
     names_all && !lacks.iter().any(|lack| line.contains(lack))
 }
 
