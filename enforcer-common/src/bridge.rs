@@ -114,15 +114,7 @@ pub fn judge_frame(tables: &impl Tables, question: &Question) -> Result<Judgemen
             };
             (here(cell), to)
         }
-        origin => {
-            let to = here(lookup::zone(tables, link, nobody));
-            let from = if origin == Origin::ROUTER {
-                ZoneId::SELF
-            } else {
-                ZoneId::UNKNOWN
-            };
-            (from, to)
-        }
+        _ => (place.zone(), here(lookup::zone(tables, link, nobody))),
     };
     let class = lookup::port_class(tables, question.protocol, question.service);
     let cell = lookup::cell(tables, lookup::pair(tables, from, to), class);

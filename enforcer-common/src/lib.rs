@@ -38,6 +38,7 @@ pub mod parse;
 pub mod question;
 pub mod route;
 pub mod terms;
+pub mod translated;
 pub mod verdict;
 pub mod wire;
 pub mod zone;

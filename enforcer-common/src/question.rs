@@ -41,6 +41,18 @@ pub struct Place {
 }
 
 impl Place {
+    /// An interface, whatever tags and hardware address.
+    #[inline(always)]
+    pub const fn at(ifindex: u32, origin: Origin) -> Self {
+        Self {
+            ifindex,
+            tags: Tags { outer: 0, inner: 0 },
+            origin,
+            mac: Mac::NONE,
+            exit: 0,
+        }
+    }
+
     /// Whether packets go from port to port of a bridge.
     #[inline(always)]
     pub const fn is_bridged(&self) -> bool {
@@ -167,11 +179,9 @@ impl Question {
             _ => port,
         };
         let place = Place {
-            ifindex: flow.ifindex,
             tags: flow.tags(),
-            origin: Origin(flow.origin.into()),
             mac: flow.mac,
-            exit: 0,
+            ..Place::at(flow.ifindex, Origin(flow.origin.into()))
         };
         Self {
             place,

@@ -97,26 +97,18 @@ macro_rules! apart {
         #[inline(never)]
         extern "C" fn $xdp(ctx: *mut xdp_md, hook: u32) -> u32 {
             let ctx = XdpContext::new(ctx);
-            match resumed(hook) {
-                Some((active, scratch)) => {
-                    let packet = Ingress::new(&ctx, hook, scratch.zero);
-                    $work(&active, &packet, scratch).0
-                }
-                None => Found::DROP.0,
-            }
+            resume(hook, |active, scratch| {
+                $work(active, &Ingress::new(&ctx, hook, scratch.zero), scratch)
+            })
         }
 
         #[unsafe(no_mangle)]
         #[inline(never)]
         extern "C" fn $tc(ctx: *mut __sk_buff, hook: u32) -> u32 {
             let ctx = TcContext::new(ctx);
-            match resumed(hook) {
-                Some((active, scratch)) => {
-                    let packet = Buffer::new(&ctx, hook, scratch.zero);
-                    $work(&active, &packet, scratch).0
-                }
-                None => Found::DROP.0,
-            }
+            resume(hook, |active, scratch| {
+                $work(active, &Buffer::new(&ctx, hook, scratch.zero), scratch)
+            })
         })*
     };
 }
@@ -182,72 +174,66 @@ pub fn answers(ctx: &XdpContext, hook: u32) -> bool {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn remember_fragment(hook: u32) -> u32 {
-    if let Some((active, scratch)) = resumed(hook) {
-        fragments::remember(&active, scratch);
-    }
-    Found::NOTHING.0
+    resume(hook, |active, scratch| {
+        fragments::remember(active, scratch);
+        Found::NOTHING
+    })
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn follow_flow(hook: u32) -> u32 {
-    match resumed(hook) {
-        Some((active, scratch)) => flows::follow(&active, scratch).0,
-        None => Found::DROP.0,
-    }
+    resume(hook, flows::follow)
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn frame_without_ip(hook: u32) -> u32 {
-    match resumed(hook) {
-        Some((active, scratch)) => bridge::judge(&active, scratch).0,
-        None => Found::DROP.0,
-    }
+    resume(hook, bridge::judge)
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn open_flow(hook: u32) -> u32 {
-    match resumed(hook) {
-        Some((active, scratch)) => Found::pass_if(flows::open(&active, scratch, false)).0,
-        None => Found::DROP.0,
-    }
+    resume(hook, |active, scratch| {
+        Found::pass_if(flows::open(active, scratch, false))
+    })
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn meet_terms(hook: u32, opens: u32) -> u32 {
-    match resumed(hook) {
-        Some((active, scratch)) => {
-            Found::pass_if(terms::meet(&active, hook, opens != 0, scratch)).0
-        }
-        None => Found::DROP.0,
-    }
+    resume(hook, |active, scratch| {
+        Found::pass_if(terms::meet(active, hook, opens != 0, scratch))
+    })
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn send_event(hook: u32, kind: u32) -> u32 {
-    if let Some((active, scratch)) = resumed(hook) {
-        events::send(&active, Kind(kind as u8), scratch);
-    }
-    Found::NOTHING.0
+    resume(hook, |active, scratch| {
+        events::send(active, Kind(kind as u8), scratch);
+        Found::NOTHING
+    })
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn xdp_answer(ctx: *mut xdp_md, hook: u32) -> u32 {
     let ctx = XdpContext::new(ctx);
-    match resumed(hook) {
-        Some((active, scratch)) => Found::pass_if(reject::answer(&ctx, &active, scratch)).0,
-        None => Found::DROP.0,
-    }
+    resume(hook, |active, scratch| {
+        Found::pass_if(reject::answer(&ctx, active, scratch))
+    })
 }
 
-/// The policy that the run of a hook goes by, and its memory.
+/// Does some work with the policy that the run of a hook goes by, and its memory.
 #[inline(always)]
-fn resumed(hook: u32) -> Option<(Active, &'static mut Scratch)> {
-    let scratch = Scratch::of(hook)?;
-    Some((Active::resumed(scratch)?, scratch))
+fn resume(hook: u32, work: impl FnOnce(&Active, &mut Scratch) -> Found) -> u32 {
+    let Some(scratch) = Scratch::of(hook) else {
+        return Found::DROP.0;
+    };
+    match Active::resumed(scratch) {
+        Some(active) => work(&active, scratch).0,
+        None => Found::DROP.0,
+    }
 }

@@ -11,13 +11,14 @@ use enforcer_common::flow::Flow;
 use enforcer_common::lookup;
 use enforcer_common::packet::Packet as _;
 use enforcer_common::parse::{Facts, LinkLayer, Payload};
-use enforcer_common::question::{Mac, Origin, Place, Question, Tags};
+use enforcer_common::question::{Origin, Place, Question, Tags};
 use enforcer_common::verdict::DropReason;
 use enforcer_common::wire::protocol;
 
 use crate::apart::{self, Found};
 use crate::hooks::Buffer;
 use crate::maps::{Active, Scratch};
+use crate::translated;
 
 /// What a hook has to do with a bridge: flags.
 ///
@@ -92,15 +93,12 @@ pub fn exit(active: &Active, packet: &Buffer) -> Option<(Place, Way)> {
     }
     let here = lookup::link(active, ifindex, Tags::default());
     let mut way = if here.is_port { Way::OF_BRIDGE } else { 0 };
-    let mut place = Place {
-        ifindex,
-        tags: Tags::default(),
-        origin: Origin::ROUTER,
-        mac: Mac::NONE,
-        exit: 0,
-    };
+    let mut place = Place::at(ifindex, Origin::ROUTER);
     if ingress != 0 {
         let from = lookup::link(active, ingress, Tags::default());
+        if from.is_enforced && translated::is_translated(active, packet) {
+            return Some((translated::place(packet), Way::ROUTED));
+        }
         if from.is_enforced {
             if !here.is_awaited {
                 return None;

@@ -202,14 +202,13 @@ pub fn judge(active: &Active, packet: &impl Hooked, scratch: &mut Scratch) -> Fo
             let judgement = &scratch.flow.judgement;
             let is_amid = is_amid && scratch.flow.has_flow != 0;
             if is_amid && decide::is_loose(active, judgement.from, Some(judgement.to)) {
-                if judgement.cell.is_audit() {
+                let is_audit = judgement.cell.is_audit();
+                if is_audit || flow::answers_opening(&scratch.facts) {
                     scratch.drop = judgement.dropped(DropReason::TCP_NO_FLOW);
-                    scratch.flow.otherwise = Found::TERMS;
-                    return Found::AMID;
-                }
-                if flow::answers_opening(&scratch.facts) {
-                    scratch.drop = judgement.dropped(DropReason::TCP_NO_FLOW);
-                    scratch.flow.otherwise = Found::DROP;
+                    scratch.flow.otherwise = match is_audit {
+                        true => Found::TERMS,
+                        false => Found::DROP,
+                    };
                     return Found::AMID;
                 }
             } else if is_amid && is_amid_nothing(active, judgement) {

@@ -2,7 +2,7 @@
 //! because routes are asymmetric.
 
 use enforcer_common::decide::{self, Judgement, Route};
-use enforcer_common::question::{Mac, Origin, Place, Tags};
+use enforcer_common::question::{Origin, Place, Tags};
 
 use crate::again;
 use crate::apart::Found;
@@ -25,11 +25,8 @@ pub fn answer(active: &Active, packet: &impl Hooked, scratch: &mut Scratch) -> F
         return scratch.flow.otherwise;
     }
     let mut place = Place {
-        ifindex: here.ifindex,
         tags: here.tags,
-        origin: Origin::WIRE,
-        mac: Mac::NONE,
-        exit: 0,
+        ..Place::at(here.ifindex, Origin::WIRE)
     };
     if here.origin == Origin::WIRE {
         // Its receiver's packets come in where the way back leads.

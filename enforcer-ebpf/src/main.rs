@@ -183,11 +183,7 @@ fn leave(ctx: &TcContext) -> Option<Verdict> {
     };
     let ifindex = packet.ifindex();
     let packet = packet.bare(lookup::is_bare(&active, ifindex));
-    let seen = match translated::exit(&active, &packet) {
-        Some(place) => Some((place, Way::ROUTED)),
-        None => bridge::exit(&active, &packet),
-    };
-    let Some((place, way)) = seen else {
+    let Some((place, way)) = bridge::exit(&active, &packet) else {
         return Some(Verdict::Pass);
     };
     packet.pull_headers();
@@ -197,14 +193,7 @@ fn leave(ctx: &TcContext) -> Option<Verdict> {
 
 #[inline(always)]
 fn place(packet: &impl Packet, ifindex: u32, origin: Origin) -> Place {
-    let origin = Origin(packet.opaque(origin.0));
-    Place {
-        ifindex,
-        tags: Tags::default(),
-        origin,
-        mac: Mac::NONE,
-        exit: 0,
-    }
+    Place::at(ifindex, Origin(packet.opaque(origin.0)))
 }
 
 /// Counts and tells of what the policy says of a packet.

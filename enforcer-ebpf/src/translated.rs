@@ -8,13 +8,13 @@
 //! packets that do not come from the router but have its address, and records their
 //! flows as they are seen outside.
 
-use enforcer_common::cell::AddressClass;
 use enforcer_common::decide;
-use enforcer_common::lookup;
 use enforcer_common::packet::Packet as _;
 use enforcer_common::parse;
-use enforcer_common::question::{Mac, Origin, Place, Tags};
+use enforcer_common::question::{Origin, Place};
 use enforcer_common::zone::ZoneId;
+
+pub use enforcer_common::translated::is_translated;
 
 use crate::hooks::Buffer;
 use crate::maps::{Active, Scratch};
@@ -43,28 +43,13 @@ pub fn hand(packet: &Buffer, zone: ZoneId) {
     packet.note(NOTHING + 1 + u32::from(zone.0));
 }
 
-/// Where a packet is seen that leaves with another source than it came with; `None`
-/// for all others.
+/// Where a packet is seen that leaves with another source than it came with.
 #[inline(always)]
-pub fn exit(active: &Active, packet: &Buffer) -> Option<Place> {
-    let (ifindex, ingress) = (packet.ifindex(), packet.ingress_ifindex());
-    // Of a bridge the ports come next.
-    if ingress == 0 || lookup::is_bridge(active, ifindex) {
-        return None;
-    }
-    let was_judged = lookup::link(active, ingress, Tags::default()).is_enforced;
-    if !was_judged || !is_translated(active, packet) {
-        return None;
-    }
-    let mut place = Place {
-        ifindex,
-        tags: Tags::default(),
-        origin: Origin(packet.opaque(Origin::TRANSLATED.0)),
-        mac: Mac::NONE,
-        exit: 0,
-    };
+pub fn place(packet: &Buffer) -> Place {
+    let origin = Origin(packet.opaque(Origin::TRANSLATED.0));
+    let mut place = Place::at(packet.ifindex(), origin);
     place.translated(handed(packet));
-    Some(place)
+    place
 }
 
 /// The zone that was handed over with a packet.
@@ -74,18 +59,4 @@ fn handed(packet: &Buffer) -> ZoneId {
         NOTHING => ZoneId::UNKNOWN,
         index => ZoneId((index - 1) as u16),
     }
-}
-
-/// Whether a packet that the router forwards has an address of the router as its
-/// source.
-#[inline(always)]
-fn is_translated(active: &Active, packet: &Buffer) -> bool {
-    let Ok(link) = parse::link_layer(packet) else {
-        return false;
-    };
-    let Some(source) = parse::source(packet, &link) else {
-        return false;
-    };
-    let class = lookup::address_class(active, lookup::address(active, &source));
-    class.destination == ZoneId::SELF.0 && class.flags & AddressClass::GROUP == 0
 }

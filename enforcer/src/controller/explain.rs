@@ -259,11 +259,8 @@ fn seen_at(interface: &Interface, origin: Origin) -> Place {
         }
     };
     Place {
-        ifindex,
         tags,
-        origin,
-        mac: Mac::NONE,
-        exit: 0,
+        ..Place::at(ifindex, origin)
     }
 }
 

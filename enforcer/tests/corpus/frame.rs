@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use enforcer::policy::{Policy, Source, parse};
 use enforcer_common::packet::Bytes;
 use enforcer_common::parse::{self, Facts, Payload};
-use enforcer_common::question::{Mac, Origin, Place, Tags};
+use enforcer_common::question::{Origin, Place};
 use enforcer_common::verdict::DropReason;
 
 use crate::compare::{Datapath, difference};
@@ -94,13 +94,7 @@ impl Judge {
 /// What the parser finds in a frame.
 fn read(packet: &Bytes) -> Result<(Payload, Facts), DropReason> {
     let link = parse::link_layer(packet)?;
-    let mut facts = Facts::unread(Place {
-        ifindex: 0,
-        tags: Tags::default(),
-        origin: Origin::WIRE,
-        mac: Mac::NONE,
-        exit: 0,
-    });
+    let mut facts = Facts::unread(Place::at(0, Origin::WIRE));
     let payload = parse::payload(packet, &link, &mut facts)?;
     Ok((payload, facts))
 }

@@ -14,6 +14,7 @@ use enforcer_common::neighbour;
 use enforcer_common::packet::Bytes;
 use enforcer_common::parse::{self, Facts, Payload};
 use enforcer_common::question::{Mac, Origin, Place, Question, Tags};
+use enforcer_common::translated::is_translated;
 use enforcer_common::verdict::DropReason;
 use enforcer_common::zone::ZoneId;
 
@@ -165,17 +166,6 @@ impl<'w> InProcess<'w> {
         is_meant.then_some(judgement.cell.slot())
     }
 
-    fn is_from_router(&self, frame: &[u8]) -> bool {
-        let packet = Bytes::new(frame);
-        let Ok(link) = parse::link_layer(&packet) else {
-            return false;
-        };
-        parse::source(&packet, &link).is_some_and(|source| {
-            let class = lookup::address(&self.image, &source);
-            lookup::address_class(&self.image, class).destination == ZoneId::SELF.0
-        })
-    }
-
     fn admit_frame(&self, facts: &Facts, essential: Essential) -> Result<Passed, Dropped> {
         decide::admit_frame(&self.image, &facts.question.place, essential).map(Passed::from)
     }
@@ -229,7 +219,8 @@ impl Datapath for InProcess<'_> {
     /// All but what has got another source since it came in: the flow that it goes
     /// on with began at another hook.
     fn takes(&self, packet: &Crossing) -> bool {
-        !matches!(packet.way, Way::Out(_, Some(_))) || !self.is_from_router(packet.frame())
+        !matches!(packet.way, Way::Out(_, Some(_)))
+            || !is_translated(&self.image, &Bytes::new(packet.frame()))
     }
 
     fn counters(&mut self) -> Counters {
