@@ -10,7 +10,7 @@ use crate::wire::protocol;
 
 /// One essential protocol.
 #[repr(transparent)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Essential(pub u8);
 
 impl Essential {
@@ -43,18 +43,13 @@ impl Essential {
         Self::LINK,
     ];
 
-    /// The name that policies and counters use.
+    /// The names that policies and counters use, in the same order.
+    pub const NAMES: [&'static str; 8] =
+        ["arp", "nd", "ra", "dhcp", "dhcpv6", "igmp", "mld", "link"];
+
+    /// Its name.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::ARP => "arp",
-            Self::ND => "nd",
-            Self::RA => "ra",
-            Self::DHCP => "dhcp",
-            Self::DHCPV6 => "dhcpv6",
-            Self::IGMP => "igmp",
-            Self::MLD => "mld",
-            _ => "link",
-        }
+        Self::NAMES[self.0 as usize]
     }
 
     /// Its bit in sets of them.
@@ -114,5 +109,28 @@ fn icmpv6(facts: &Facts) -> Option<Essential> {
         (134, 255) if facts.question.source.is_link_local() => Some(Essential::RA),
         (130..=132 | 143, 1) => Some(Essential::MLD),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stand_in_the_order_of_the_protocols() {
+        let named = [
+            (Essential::ARP, "arp"),
+            (Essential::ND, "nd"),
+            (Essential::RA, "ra"),
+            (Essential::DHCP, "dhcp"),
+            (Essential::DHCPV6, "dhcpv6"),
+            (Essential::IGMP, "igmp"),
+            (Essential::MLD, "mld"),
+            (Essential::LINK, "link"),
+        ];
+        for (index, (one, name)) in named.into_iter().enumerate() {
+            assert_eq!((one, one.name()), (Essential::ALL[index], name));
+            assert_eq!(Essential::NAMES[index], name);
+        }
     }
 }

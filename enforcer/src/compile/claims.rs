@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use enforcer_common::essential;
 use enforcer_common::zone::ZoneId;
 use ipnet::IpNet;
 
@@ -13,7 +12,7 @@ use super::members::{self, Families};
 use super::numbering::Numbering;
 use crate::policy::Policy;
 use crate::policy::mac::Mac;
-use crate::policy::model::{Essential, Vlan, Zone, ZoneEntry};
+use crate::policy::model::{Vlan, Zone, ZoneEntry};
 
 /// Keys of an entry that say where a frame is seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -141,7 +140,8 @@ impl Claims {
                     macs: macs.intern(entry.macs.iter().copied().collect()),
                     by: By::Entry,
                 };
-                entries.insert((claim.keys, bits(&zone.essential_off)));
+                let off = zone.essential_off.iter().map(|one| one.bit());
+                entries.insert((claim.keys, off.fold(0, |all, bit| all | bit)));
                 if entry.prefixes.is_empty() {
                     anywhere.push(claim);
                 }
@@ -217,14 +217,4 @@ impl Claims {
         let names_interface = |claim: &Claim| !self.keys[claim.keys].interfaces.is_empty();
         group.iter().all(names_interface)
     }
-}
-
-/// The bits of essential protocols.
-fn bits(essentials: &BTreeSet<Essential>) -> u16 {
-    let named = |essential: &&essential::Essential| {
-        let mut names = essentials.iter().map(|one| one.name());
-        names.any(|name| name == essential.name())
-    };
-    let all = essential::Essential::ALL.iter().filter(named);
-    all.fold(0, |bits, essential| bits | essential.bit())
 }

@@ -3,8 +3,9 @@
 
 use ipnet::IpNet;
 
+use enforcer_common::essential::Essential;
+
 use super::device::DeviceAst;
-use super::essential::Essential;
 use super::limits::Limits;
 use super::mac::Mac;
 use super::model::{Action, Hook, Mode, State, Vlan};

@@ -12,7 +12,6 @@ mod bound;
 mod device;
 pub mod diagnostic;
 pub mod duration;
-pub mod essential;
 mod ether_type;
 mod help;
 pub mod kind;

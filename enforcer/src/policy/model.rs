@@ -8,13 +8,13 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use super::device::Device;
-pub use super::essential::Essential;
 pub use super::limits::{Idle, Limits};
 use super::mac::Mac;
 use super::names::{ConduitId, InterfaceName, ZoneName};
 pub use super::rate::{Period, Rate, RatePer, RateUnit};
 use super::service::{self, Service};
 use super::source::Span;
+pub use enforcer_common::essential::Essential;
 
 /// One valid policy.
 #[derive(Clone, Debug, PartialEq, Eq)]

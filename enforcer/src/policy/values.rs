@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use enforcer_common::essential::Essential;
+
 use super::ast::{ServiceRef, Spanned};
 use super::diagnostic::DiagnosticKind;
-use super::essential::Essential;
 use super::kind::NameOf;
 use super::mac::Mac;
 use super::model::{Action, Hook, Mode, State, Vlan};

@@ -1,6 +1,6 @@
 //! What a conduit says beside its zones and services.
 
-use enforcer::policy::essential::Essential;
+use enforcer::policy::model::Essential;
 
 use super::Rng;
 
