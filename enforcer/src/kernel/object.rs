@@ -155,11 +155,6 @@ impl Object {
         self.program(EGRESS)
     }
 
-    /// The TC program that hands the source zone over.
-    pub fn handover(&mut self) -> Result<&mut SchedClassifier, KernelError> {
-        self.program(HANDOVER)
-    }
-
     /// An XDP program that passes everything.
     pub fn empty(&mut self) -> Result<&mut Xdp, KernelError> {
         let empty: &mut Xdp = self.program(EMPTY)?;
@@ -241,17 +236,13 @@ impl Object {
             let pinned = map.pin(folder.join(shape.name));
             pinned.map_err(|source| failed(shape.name, source))?;
         }
-        let pinned = self.xdp()?.pin(folder.join(XDP));
-        pinned.map_err(|source| failed(XDP, source))?;
-        let pinned = self.ingress()?.pin(folder.join(INGRESS));
-        pinned.map_err(|source| failed(INGRESS, source))?;
-        let pinned = self.egress()?.pin(folder.join(EGRESS));
-        pinned.map_err(|source| failed(EGRESS, source))?;
-        let pinned = self.handover()?.pin(folder.join(HANDOVER));
-        pinned.map_err(|source| failed(HANDOVER, source))?;
-        let ticks: &mut Xdp = self.program(TICKS)?;
-        let pinned = ticks.pin(folder.join(TICKS));
-        pinned.map_err(|source| failed(TICKS, source))
+        for name in JUDGING.into_iter().chain([TICKS]) {
+            let program = self.ebpf.program_mut(name);
+            let program = program.ok_or(KernelError::Incomplete(name))?;
+            let pinned = program.pin(folder.join(name));
+            pinned.map_err(|source| failed(name, source))?;
+        }
+        Ok(())
     }
 
     fn map(&self, shape: &Shape) -> Result<&MapData, KernelError> {
