@@ -141,6 +141,16 @@ fn at_least(classes: &[u32], needed: u32) -> Option<u32> {
 mod tests {
     use super::*;
 
+    fn sizes((blocks, zone_ids, slots): (u32, u32, u32)) -> Sizes {
+        Sizes {
+            blocks,
+            zone_ids,
+            slots,
+            flows: 1_024,
+            flows_new: 2_048,
+        }
+    }
+
     #[test]
     fn classes_are_the_smallest_that_fit() {
         let cases = [
@@ -152,14 +162,8 @@ mod tests {
             ((1, 2_049, 33), None),
             ((1, 3, 131_073), None),
         ];
-        for ((blocks, zone_ids, slots), want) in cases {
-            let sizes = Sizes {
-                blocks,
-                zone_ids,
-                slots,
-                flows: 1_024,
-                flows_new: 2_048,
-            };
+        for (wanted, want) in cases {
+            let sizes = sizes(wanted);
             let class = SizeClass::for_sizes(sizes);
             let got = class.map(|class| (class.blocks, class.zone_ids, class.slots));
             assert_eq!(got, want, "{sizes:?}");
@@ -193,14 +197,8 @@ mod tests {
             ((65_536, 256, 256), (1, 3, 33), Some((1_024, 256, 256))),
             ((65_536, 1_002, 256), (1, 90, 33), Some((1_024, 256, 256))),
         ];
-        for (present, (blocks, zone_ids, slots), want) in cases {
-            let sizes = Sizes {
-                blocks,
-                zone_ids,
-                slots,
-                flows: 1_024,
-                flows_new: 2_048,
-            };
+        for (present, wanted, want) in cases {
+            let sizes = sizes(wanted);
             let got = class(present).smaller_for(sizes, 2);
             assert_eq!(got, want.map(class), "{present:?} {sizes:?}");
             if let Some(smaller) = got {

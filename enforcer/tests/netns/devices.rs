@@ -4,24 +4,18 @@ use xtask::lab::{Family, Outcome, ROUTER, Service};
 
 use Service::{Tcp, Udp};
 
-use crate::network::{DROPPED, Net, PASSES};
+use crate::network::{self, DROPPED, Net, PASSES, with_conduits};
 
 /// A meter among the guests, with these keys.
 fn policy(meter: &str) -> String {
-    format!(
-        "\
-version: 1
-zones:
-  office: {{ match: [{{ interface: off0, prefix: [10.1.0.0/24, \"fd01::/64\"] }}] }}
-  plant: {{ match: [{{ interface: plc0, prefix: [10.2.0.0/24, \"fd02::/64\"] }}] }}
-  guests: {{ match: [{{ interface: gst0 }}] }}
-devices:
-  meter: {{ zone: guests, {meter} }}
-conduits:
-  - {{ id: report, from: meter, to: [plant, self], services: udp/53 }}
-  - {{ id: web, from: guests, to: plant, services: tcp/443 }}
-  - {{ id: read, from: office, to: guests, services: udp/53 }}
-"
+    let head = network::policy(&[]);
+    with_conduits(
+        &format!("{head}devices:\n  meter: {{ zone: guests, {meter} }}\n"),
+        &[
+            "id: report, from: meter, to: [plant, self], services: udp/53",
+            "id: web, from: guests, to: plant, services: tcp/443",
+            "id: read, from: office, to: guests, services: udp/53",
+        ],
     )
 }
 

@@ -51,32 +51,8 @@ fn a_smaller_mtu_beyond_the_next_router_is_discovered() {
     let beyond = "prefix: [10.2.0.0/24, \"fd02::/64\", 10.99.0.0/24, \"fd99::/64\"]";
     let head = head.replace("prefix: [10.2.0.0/24, \"fd02::/64\"]", beyond);
     let net = Net::under(&(head + "defaults: { self_out: drop }\n"));
-    let plant = net.lab.host("plant");
-    plant.set("net/ipv4/ip_forward", "1").unwrap();
-    plant.set("net/ipv6/conf/all/forwarding", "1").unwrap();
-    let behind = "\
-link add far type veth peer name out
-link set out up
-link set far mtu 1280 up
-address add 10.99.0.1/24 dev far
-address add fd99::1/64 dev far nodad
-neighbour add 10.99.0.9 lladdr 02:00:00:00:00:09 dev far
-neighbour add fd99::9 lladdr 02:00:00:00:00:09 dev far
-";
-    plant.ip(behind).unwrap();
-    let routes = "route add 10.99.0.0/24 via 10.2.0.10\nroute add fd99::/64 via fd02::10\n";
-    net.lab.router().ip(routes).unwrap();
-
-    for target in ["10.99.0.9:9", "[fd99::9]:9"] {
-        let target: SocketAddr = target.parse().unwrap();
-        let socket = asking(&net, target);
-        assert_eq!(
-            told(&socket, &[0; 1400]),
-            Some(Errno::EMSGSIZE as i32),
-            "{target}"
-        );
-    }
-    assert_eq!(net.passed("(related)"), 2);
+    narrow_behind(&net, "plant", ("10.2.0.10", "fd02::10"));
+    expect_too_big(&net);
 }
 
 #[test]
@@ -159,7 +135,7 @@ fn errors_about_no_flow_are_dropped_and_redirects_always() {
 }
 
 /// A socket of `office` that is told of errors.
-pub fn asking(net: &Net, target: SocketAddr) -> UdpSocket {
+fn asking(net: &Net, target: SocketAddr) -> UdpSocket {
     let any: IpAddr = match target {
         SocketAddr::V4(_) => [0; 4].into(),
         SocketAddr::V6(_) => [0_u16; 8].into(),
@@ -174,8 +150,38 @@ pub fn asking(net: &Net, target: SocketAddr) -> UdpSocket {
     socket
 }
 
+/// A network of a smaller MTU, 10.99.0.0/24 and fd99::/64, behind a host with these
+/// addresses, which routes to it.
+pub fn narrow_behind(net: &Net, host: &str, (v4, v6): (&str, &str)) {
+    let router = net.lab.host(host);
+    router.set("net/ipv4/ip_forward", "1").unwrap();
+    router.set("net/ipv6/conf/all/forwarding", "1").unwrap();
+    let behind = "\
+link add far type veth peer name out
+link set out up
+link set far mtu 1280 up
+address add 10.99.0.1/24 dev far
+address add fd99::1/64 dev far nodad
+neighbour add 10.99.0.9 lladdr 02:00:00:00:00:09 dev far
+neighbour add fd99::9 lladdr 02:00:00:00:00:09 dev far
+";
+    router.ip(behind).unwrap();
+    let routes = format!("route add 10.99.0.0/24 via {v4}\nroute add fd99::/64 via {v6}\n");
+    net.lab.router().ip(&routes).unwrap();
+}
+
+/// What `office` sends to a network of a smaller MTU comes back as too big.
+pub fn expect_too_big(net: &Net) {
+    for target in ["10.99.0.9:9", "[fd99::9]:9"] {
+        let target: SocketAddr = target.parse().unwrap();
+        let seen = told(&asking(net, target), &[0; 1400]);
+        assert_eq!(seen, Some(Errno::EMSGSIZE as i32), "{target}");
+    }
+    assert_eq!(net.passed("(related)"), 2);
+}
+
 /// The error that the network reports about what is sent, if it does.
-pub fn told(socket: &UdpSocket, bytes: &[u8]) -> Option<i32> {
+fn told(socket: &UdpSocket, bytes: &[u8]) -> Option<i32> {
     socket.send(bytes).unwrap();
     match socket.recv(&mut [0; 64]) {
         Err(error) if error.kind() == ErrorKind::WouldBlock => None,

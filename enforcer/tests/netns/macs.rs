@@ -4,23 +4,18 @@ use xtask::lab::{Outcome, ROUTER, Service};
 
 use Service::{Tcp, Udp};
 
-use crate::network::{DROPPED, Net, PASSES};
+use crate::network::{self, DROPPED, Net, PASSES, with_conduits};
 
 /// Guests whose card is known are staff.
 fn policy(mac: &str) -> String {
-    format!(
-        "\
-version: 1
-zones:
-  office: {{ match: [{{ interface: off0, prefix: [10.1.0.0/24, \"fd01::/64\"] }}] }}
-  plant: {{ match: [{{ interface: plc0, prefix: [10.2.0.0/24, \"fd02::/64\"] }}] }}
-  guests: {{ match: [{{ interface: gst0 }}] }}
-  staff: {{ match: [{{ interface: gst0, mac: \"{mac}\" }}] }}
-conduits:
-  - {{ id: staff-in, from: staff, to: [plant, self], services: udp/53 }}
-  - {{ id: guests-out, from: guests, to: plant, services: tcp/443 }}
-  - {{ id: to-guests, from: office, to: guests, services: udp/53 }}
-"
+    let head = network::policy(&[]);
+    with_conduits(
+        &format!("{head}  staff: {{ match: [{{ interface: gst0, mac: \"{mac}\" }}] }}\n"),
+        &[
+            "id: staff-in, from: staff, to: [plant, self], services: udp/53",
+            "id: guests-out, from: guests, to: plant, services: tcp/443",
+            "id: to-guests, from: office, to: guests, services: udp/53",
+        ],
     )
 }
 

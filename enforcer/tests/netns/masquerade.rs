@@ -1,12 +1,11 @@
 //! A router whose netfilter gives its own address to what leaves for `guests`.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::time::Duration;
 
-use nix::errno::Errno;
 use xtask::lab::{Family, Service};
 
-use crate::icmp_errors::{asking, told};
+use crate::icmp_errors::{expect_too_big, narrow_behind};
 use crate::network::{DROPPED, Net, PASSES, policy};
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -151,31 +150,11 @@ fn fragments_are_translated_and_answered() {
 #[test]
 fn a_smaller_mtu_outside_is_discovered_through_translation() {
     let net = net();
-    let guests = net.lab.host("guests");
-    guests.set("net/ipv4/ip_forward", "1").unwrap();
-    guests.set("net/ipv6/conf/all/forwarding", "1").unwrap();
-    let behind = "\
-link add far type veth peer name out
-link set out up
-link set far mtu 1280 up
-address add 10.99.0.1/24 dev far
-address add fd99::1/64 dev far nodad
-neighbour add 10.99.0.9 lladdr 02:00:00:00:00:09 dev far
-neighbour add fd99::9 lladdr 02:00:00:00:00:09 dev far
-";
-    guests.ip(behind).unwrap();
-    let routes = "route add 10.99.0.0/24 via 10.3.0.10\nroute add fd99::/64 via fd03::10\n";
-    net.lab.router().ip(routes).unwrap();
+    narrow_behind(&net, "guests", ("10.3.0.10", "fd03::10"));
     net.apply(&policy(&[
         "id: send, from: office, to: guests, services: udp/9",
     ]));
-    for target in ["10.99.0.9:9", "[fd99::9]:9"] {
-        let target: SocketAddr = target.parse().unwrap();
-        let socket = asking(&net, target);
-        let seen = told(&socket, &[0; 1400]);
-        assert_eq!(seen, Some(Errno::EMSGSIZE as i32), "{target}");
-    }
-    assert_eq!(net.passed("(related)"), 2);
+    expect_too_big(&net);
 }
 
 /// How many bytes come back.
